@@ -1,0 +1,1 @@
+"""The whole job on real photographs, through the command line alone."""

@@ -1,0 +1,112 @@
+"""Commands on models: train, evaluate, predict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tamis.commands.session import Session, project_option
+from tamis.display import table
+
+
+@click.command()
+@click.argument("snapshot", required=False)
+@click.option("--attribute", "attributes", multiple=True, help="Learn only these; may be given again.")
+@click.option("--name", help="Name of the model.  [default: ATTRIBUTE-N or PROJECT-N]")
+@click.option("--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Override a setting of [train].")
+@click.option("--resume", is_flag=True, help="Go on with a training that was stopped.")
+@project_option
+def train(
+    session: Session,
+    snapshot: str | None,
+    attributes: tuple[str, ...],
+    name: str | None,
+    overrides: tuple[str, ...],
+    resume: bool,
+) -> None:
+    """Train a model on a snapshot (the newest, if none is named): one attribute, or many at once.
+
+    The model's folder holds safetensors, an ONNX export, its classes and preprocessing, and a report.
+    """
+    from tamis.modelling import parse_overrides, snapshot_folder, train_model, train_settings  # noqa: PLC0415
+
+    project = session.project
+    chosen = train_settings(project, {"attributes": attributes, **parse_overrides(overrides)})
+    folder, card = train_model(
+        project, snapshot_folder(project, snapshot), name, chosen, progress=session.progress("train"), resume=resume
+    )
+    session.finish(
+        {"model": folder.name, "folder": str(folder), "metrics": card.metrics},
+        f"model {folder.name} in {folder}; its report: {folder / 'report.html'}",
+        "",
+        *metric_lines(card.metrics),
+    )
+
+
+def metric_lines(metrics: Mapping[str, Any]) -> list[str]:
+    """A table of the scores of each attribute, with their 95 % intervals."""
+    from tamis.modelling import metric_rows  # noqa: PLC0415 - loaded on use
+
+    return table(("attribute", "samples", "accuracy", "", "macro F1", "", "majority"), metric_rows(metrics))
+
+
+@click.command()
+@click.argument("model")
+@click.argument("snapshot", required=False)
+@click.option(
+    "--split",
+    type=click.Choice(["train", "validation", "test"]),
+    default="test",
+    help="Which samples.  [default: test]",
+)
+@project_option
+def evaluate(session: Session, model: str, snapshot: str | None, split: str) -> None:
+    """Judge a model on a split of a snapshot (the newest, if none is named)."""
+    from tamis.modelling import evaluate_model  # noqa: PLC0415 - loaded on use
+
+    metrics = evaluate_model(session.project, model, snapshot, split)
+    session.finish({"model": model, "split": split, "metrics": metrics}, *metric_lines(metrics))
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False), required=False)
+@click.option("--model", required=True, metavar="MODEL", help="A model of the project, or a model's folder.")
+@project_option
+def predict(session: Session, folder: Path | None, model: str) -> int:
+    """Label pictures with a model: those of FOLDER, or all regions of the project.
+
+    With FOLDER it works from the model's folder alone, outside a project and without torch.
+    """
+    if folder is not None:
+        return _predict_folder(session, folder, model)
+    from tamis.modelling import predict_regions  # noqa: PLC0415 - loaded on use
+
+    report = predict_regions(session.project, model, progress=session.progress("predict"), stop=session.stop)
+    session.finish(
+        {"rows": report.rows, "failed": report.failed, "seconds": report.seconds},
+        f"{report.rows} regions labelled by {model}, {report.failed} failed",
+    )
+    return 1 if report.failed else 0
+
+
+def _predict_folder(session: Session, folder: Path, model: str) -> int:
+    from tamis.models.classify_folder import classify_folder  # noqa: PLC0415 - loaded on use
+
+    path = Path(model)
+    if not (path / "model.json").is_file():
+        from tamis.modelling import model_folder  # noqa: PLC0415
+
+        path = model_folder(session.project, model)
+    document = classify_folder(path, folder, progress=session.progress("predict"))
+    rows = [
+        (row["file"], name, answer["value"], f"{answer['confidence']:.3f}")
+        for row in document["pictures"]
+        for name, answer in row["labels"].items()
+    ]
+    lines = table(("file", "attribute", "value", "confidence"), rows)
+    lines += [f"unreadable: {row['file']}: {row['reason']}" for row in document["unreadable"]]
+    session.finish(document, *lines)
+    return 0

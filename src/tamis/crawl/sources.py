@@ -1,0 +1,146 @@
+"""The sources of the settings as rows: first pages of sites, the pages of URL files, the items of folders."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from tamis import schema
+from tamis.config import SourceSettings
+from tamis.crawl.folders import read_folder
+from tamis.crawl.frontier import Link, insert_pages
+from tamis.crawl.items import Saved, save_items
+from tamis.crawl.urls import BadUrl, PrivateAddress, check_literal, request_url
+from tamis.database import chunks, insert_new, reading, retrying, writing
+from tamis.errors import UserError
+from tamis.project import Project
+from tamis.recipes.library import load_recipe
+
+#: Pages and items that one transaction takes in.
+_BATCH = 500
+
+
+def source_rows(project: Project) -> dict[str, sa.Row[Any]]:
+    """Make or update the rows of table `source` after the settings, and return them by name."""
+    table = schema.source
+    named = project.settings.source
+    rows = [
+        {"name": name, "kind": given.kind, "address": given.address, "recipe": given.recipe}
+        for name, given in named.items()
+    ]
+
+    def write() -> dict[str, sa.Row[Any]]:
+        with writing(project.engine) as connection:
+            insert_new(connection, table, rows)
+            for row in rows:
+                connection.execute(sa.update(table).where(table.c.name == row["name"]).values(**row))
+            found = connection.execute(sa.select(table).where(table.c.name.in_(list(named))))
+            return {row.name: row for row in found}
+
+    return retrying(write) if rows else {}
+
+
+def register_sources(project: Project) -> Saved:
+    """Bring all that the settings name into the database: pages to request, and the items of folders.
+
+    Doing it again adds only what is new. Returns how many items and pictures folders brought.
+
+    Raises:
+        UserError: no source, an address that cannot be used, a file or folder that is missing, an unknown recipe;
+            the message names the setting.
+    """
+    if not project.settings.source:
+        raise UserError(
+            f"{project.path('tamis.toml')} names no source: add a [source.NAME] table with an address to crawl"
+        )
+    for name, given in project.settings.source.items():
+        check_source(project, name, given)
+    rows = source_rows(project)
+    saved = Saved(0, 0)
+    for name, given in project.settings.source.items():
+        if given.kind == "folder":
+            added = _register_folder(project, rows[name], given)
+            saved = Saved(saved.new_items + added.new_items, saved.new_pictures + added.new_pictures)
+        else:
+            _register_pages(project, rows[name], given)
+    return saved
+
+
+def count_pending(project: Project) -> int:
+    """Pages of the sources of the settings that are still to be asked for."""
+    page, source = schema.page, schema.source
+    query = (
+        sa.select(sa.func.count())
+        .select_from(page.join(source, page.c.source_id == source.c.id))
+        .where(page.c.state == "pending", source.c.name.in_(list(project.settings.source)))
+    )
+    with reading(project.engine) as connection:
+        return connection.execute(query).scalar_one()
+
+
+def check_source(project: Project, name: str, given: SourceSettings) -> None:
+    """Raise UserError unless the source's address and recipe can be used."""
+    setting = f"source.{name}.address"
+    load_recipe(given.recipe, project.folder)
+    if given.kind == "site":
+        try:
+            check_literal(request_url(given.address), allow_private=project.settings.crawl.allow_private)
+        except (BadUrl, PrivateAddress) as error:
+            raise UserError(f"{setting}: {given.address!r} cannot be crawled: {error.reason}") from error
+        return
+    path = source_path(project, given)
+    if given.kind == "folder" and not path.is_dir():
+        raise UserError(f"{setting}: there is no folder {path}")
+    if given.kind == "urls" and not path.is_file():
+        raise UserError(f"{setting}: there is no file {path}; it holds one page URL a line")
+
+
+def source_path(project: Project, given: SourceSettings) -> Path:
+    """Where a file or folder source lies; a relative path counts from the project's folder."""
+    return project.folder / Path(given.address).expanduser()
+
+
+def _register_pages(project: Project, row: sa.Row[Any], given: SourceSettings) -> None:
+    links = [Link(request_url(given.address), "unknown", 0, 0)] if given.kind == "site" else list(_listed(project, row))
+    for part in chunks(links, _BATCH):
+
+        def write(part: list[Link] = part) -> None:
+            with writing(project.engine) as connection:
+                insert_pages(connection, part, row.id, None)
+
+        retrying(write)
+
+
+def _listed(project: Project, row: sa.Row[Any]) -> Iterator[Link]:
+    path = source_path(project, project.settings.source[row.name])
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"source.{row.name}.address: {path} cannot be read: {error}") from error
+    for number, line in enumerate(lines, 1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        try:
+            url = request_url(text)
+            check_literal(url, allow_private=project.settings.crawl.allow_private)
+        except (BadUrl, PrivateAddress) as error:
+            raise UserError(f"{path}, line {number}: {text[:100]!r} cannot be crawled: {error.reason}") from error
+        yield Link(url, "unknown", 0, 0)
+
+
+def _register_folder(project: Project, row: sa.Row[Any], given: SourceSettings) -> Saved:
+    items = pictures = 0
+    for part in chunks(read_folder(source_path(project, given), row.name), _BATCH):
+
+        def write(part: Any = part) -> Saved:
+            with writing(project.engine) as connection:
+                return save_items(connection, row, part, time.time())
+
+        saved = retrying(write)
+        items, pictures = items + saved.new_items, pictures + saved.new_pictures
+    return Saved(items, pictures)

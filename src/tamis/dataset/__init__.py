@@ -1,0 +1,1 @@
+"""From labels to frozen data sets: gold, refinement, encoding, splits, snapshots and exports."""

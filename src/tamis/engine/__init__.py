@@ -1,0 +1,1 @@
+"""The engine: what a stage is, what is pending, who computes, and the one writer."""

@@ -1,0 +1,262 @@
+"""Where batches are computed: in this process, or in worker processes that may die.
+
+An executor takes batches of (subject id, input) and gives back what became of each row. When a worker process dies,
+the batches that were under way run again one at a time; the one that kills its worker again is halved until a single
+row stands alone with the blame.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from typing import Protocol
+
+from tamis.engine.stage import Compute, Context, Input, Record, Setup, Stage
+from tamis.errors import Retry, RowError, Skip, TamisError, Unreadable
+
+#: So many workers may die in a row before the machine is blamed and not the rows: a batch of 512 is halved in ten.
+MAX_DEATHS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One batch of a stage."""
+
+    stage: str
+    subject_ids: tuple[int, ...]
+    inputs: tuple[Input, ...]
+
+    def halves(self) -> tuple[Task, Task]:
+        """The two halves of a batch of two rows or more."""
+        middle = len(self.inputs) // 2
+        return (
+            replace(self, subject_ids=self.subject_ids[:middle], inputs=self.inputs[:middle]),
+            replace(self, subject_ids=self.subject_ids[middle:], inputs=self.inputs[middle:]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one row: records, or the state and reason of its end."""
+
+    subject_id: int
+    records: Sequence[Record] = ()
+    state: str = "done"
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A finished batch: one outcome a row, and the seconds that it took."""
+
+    outcomes: tuple[Outcome, ...]
+    seconds: float
+
+
+class Executor(Protocol):
+    """Computes batches in any order; `Stage` and `Context` are given when it is made."""
+
+    @property
+    def room(self) -> int:
+        """How many more batches it takes now."""
+
+    def submit(self, task: Task) -> None:
+        """Take a batch."""
+
+    def next(self) -> Finished | None:
+        """Wait for a finished batch; None when nothing is under way."""
+
+    def close(self) -> None:
+        """End the workers; batches under way are dropped."""
+
+
+def compute_batch(stage: str, compute: Compute, task: Task) -> Finished:
+    """Run a batch. An exception that is no RowError is traced to its rows by running them one by one."""
+    started = time.perf_counter()
+    outcomes = tuple(_outcomes(stage, compute, task))
+    return Finished(outcomes, time.perf_counter() - started)
+
+
+def _outcomes(stage: str, compute: Compute, task: Task) -> list[Outcome]:
+    try:
+        results = compute(task.inputs)
+        if len(results) != len(task.inputs):
+            raise RuntimeError(f"stage {stage} returned {len(results)} results for {len(task.inputs)} rows")
+    except Exception as error:  # the border of foreign code: one bad row must not take the others along
+        if len(task.inputs) == 1:
+            return [_failed(task.subject_ids[0], error)]
+        first, second = task.halves()
+        return _outcomes(stage, compute, first) + _outcomes(stage, compute, second)
+    pairs = zip(task.subject_ids, results, strict=True)
+    return [
+        _ended(subject, result) if isinstance(result, RowError) else Outcome(subject, tuple(result))
+        for subject, result in pairs
+    ]
+
+
+def _ended(subject_id: int, error: RowError) -> Outcome:
+    match error:
+        case Skip():
+            state = "skipped"
+        case Unreadable():
+            state = "unreadable"
+        case _:
+            state = "failed"
+    return Outcome(subject_id, state=state, reason=error.reason)
+
+
+def _failed(subject_id: int, error: Exception) -> Outcome:
+    if isinstance(error, RowError):
+        return _ended(subject_id, error)
+    return _ended(subject_id, Retry(f"{type(error).__name__}: {error}"))
+
+
+class InProcess:
+    """Computes in this process, one batch at a time: for few rows, and where processes cost more than they bring."""
+
+    def __init__(self, stage: Stage, context: Context) -> None:
+        self._setup, self._context = stage.worker(), context
+        self._compute: Compute | None = None
+        self._waiting: deque[Task] = deque()
+
+    @property
+    def room(self) -> int:
+        """One batch at a time."""
+        return 1 - len(self._waiting)
+
+    def submit(self, task: Task) -> None:
+        """Take a batch."""
+        self._waiting.append(task)
+
+    def next(self) -> Finished | None:
+        """Compute the next batch."""
+        if not self._waiting:
+            return None
+        if self._compute is None:
+            self._compute = self._setup(self._context)
+        task = self._waiting.popleft()
+        return compute_batch(task.stage, self._compute, task)
+
+    def close(self) -> None:
+        """Nothing to end."""
+        self._waiting.clear()
+
+
+class ProcessPool:
+    """Worker processes, each with the stage set up once."""
+
+    def __init__(self, stage: Stage, context: Context, workers: int) -> None:
+        self._setup, self._context, self._workers = stage.worker(), context, workers
+        self._pool: ProcessPoolExecutor | None = None
+        self._under_way: dict[Future[Finished], Task] = {}
+        self._suspects: deque[Task] = deque()
+        self._deaths_since_success = 0
+
+    @property
+    def room(self) -> int:
+        """Two batches a worker keep it busy; none while suspects run alone."""
+        return 0 if self._suspects else 2 * self._workers - len(self._under_way)
+
+    def submit(self, task: Task) -> None:
+        """Take a batch."""
+        try:
+            future = self._started().submit(_work, self._setup, self._context, task)
+        except BrokenProcessPool:
+            self._suspects.append(task)
+            self._collect_suspects()
+            return
+        self._under_way[future] = task
+
+    def next(self) -> Finished | None:
+        """Wait for a finished batch."""
+        if not self._under_way and self._suspects:
+            return self._interrogate(self._suspects.popleft())
+        if not self._under_way:
+            return None
+        finished, _ = wait(self._under_way, return_when=FIRST_COMPLETED)
+        future = next(iter(finished))
+        try:
+            result = future.result()
+        except BrokenProcessPool:
+            self._collect_suspects()
+            return self.next()
+        del self._under_way[future]
+        self._deaths_since_success = 0
+        return result
+
+    def close(self) -> None:
+        """End the workers at once."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
+        self._under_way.clear()
+        self._suspects.clear()
+
+    def _started(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(
+                self._workers, get_context("spawn"), initializer=_prepare_worker, initargs=(os.getpid(),)
+            )
+        return self._pool
+
+    def _collect_suspects(self) -> None:
+        self._deaths_since_success += 1
+        if self._deaths_since_success > MAX_DEATHS:
+            raise TamisError(f"{MAX_DEATHS} worker processes died one after the other: this machine cannot run them")
+        for future, task in self._under_way.items():
+            if future.done() and not future.cancelled() and future.exception() is None:
+                continue  # its result is fetched below
+            self._suspects.append(task)
+        self._under_way = {
+            future: task for future, task in self._under_way.items() if future.done() and future.exception() is None
+        }
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
+
+    def _interrogate(self, task: Task) -> Finished:
+        try:
+            finished = self._started().submit(_work, self._setup, self._context, task).result()
+            self._deaths_since_success = 0
+            return finished
+        except BrokenProcessPool:
+            self._collect_suspects()
+        if len(task.inputs) == 1:
+            reason = "its worker process died (crash, or out of memory)"
+            return Finished((Outcome(task.subject_ids[0], state="failed", reason=reason),), 0.0)
+        self._suspects.extendleft(reversed(task.halves()))
+        return self._interrogate(self._suspects.popleft())
+
+
+# --- in the worker ------------------------------------------------------------------------------------------------
+
+_ready: dict[str, Compute] = {}
+
+
+def _prepare_worker(parent: int) -> None:
+    """One thread each, Ctrl-C left to the parent, and no life after it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        os.environ[name] = "1"
+    threading.Thread(target=_follow, args=(parent,), name="parent watch", daemon=True).start()
+
+
+def _follow(parent: int) -> None:
+    """A parent that was killed closes nothing: its queues live on in its children."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+def _work(setup: Setup, context: Context, task: Task) -> Finished:
+    if task.stage not in _ready:
+        _ready[task.stage] = setup(context)
+    return compute_batch(task.stage, _ready[task.stage], task)

@@ -1,0 +1,156 @@
+"""What is pending, what was done, what failed and why."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from tamis import schema
+from tamis.config import Settings
+from tamis.database import upsert
+from tamis.engine.stage import Stage
+
+State = Literal["done", "skipped", "unreadable", "failed"]
+STATES: tuple[State, ...] = ("done", "skipped", "unreadable", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row's fate in a stage; `before` is its state under any earlier fingerprint."""
+
+    subject_id: int
+    input_digest: str
+    state: State
+    reason: str | None
+    attempts: int
+    commits: int
+    before: str | None
+
+
+def pending(stage: Stage, settings: Settings, fingerprint: str) -> sa.Select[Any]:
+    """Select the subjects without an up-to-date ledger row, in the order of their ids.
+
+    Beside the stage's own columns: `old_state`, `old_fingerprint`, `attempts` and `commits`.
+    """
+    subjects = stage.select(settings).subquery("subjects")
+    entry = schema.ledger
+    return (
+        sa.select(
+            subjects,
+            entry.c.state.label("old_state"),
+            entry.c.fingerprint.label("old_fingerprint"),
+            sa.func.coalesce(entry.c.attempts, 0).label("attempts"),
+            sa.func.coalesce(entry.c.commits, 0).label("commits"),
+        )
+        .select_from(
+            subjects.outerjoin(entry, sa.and_(entry.c.stage == stage.name, entry.c.subject_id == subjects.c.subject_id))
+        )
+        .where(
+            sa.or_(
+                entry.c.subject_id.is_(None),
+                entry.c.fingerprint != fingerprint,
+                entry.c.input_digest != subjects.c.input_digest,
+            )
+        )
+        .order_by(subjects.c.subject_id)
+    )
+
+
+def known(stage: Stage, settings: Settings, fingerprint: str) -> sa.Select[Any]:
+    """Select the subjects whose ledger row is up to date and done."""
+    subjects = stage.select(settings).subquery("subjects")
+    entry = schema.ledger
+    same = sa.and_(
+        entry.c.stage == stage.name,
+        entry.c.subject_id == subjects.c.subject_id,
+        entry.c.fingerprint == fingerprint,
+        entry.c.input_digest == subjects.c.input_digest,
+        entry.c.state == "done",
+    )
+    return sa.select(subjects).select_from(subjects.join(entry, same)).order_by(subjects.c.subject_id)
+
+
+def count_pending(connection: Connection, stage: Stage, settings: Settings, fingerprint: str) -> int:
+    """Return how many rows are pending."""
+    inner = pending(stage, settings, fingerprint).order_by(None).subquery()
+    return int(connection.execute(sa.select(sa.func.count()).select_from(inner)).scalar_one())
+
+
+def record(
+    connection: Connection, stage: str, fingerprint: str, entries: Sequence[Entry], seconds: float = 0.0
+) -> None:
+    """Write ledger rows and keep the counters in step."""
+    now = time.time()
+    rows = [
+        {
+            "stage": stage, "subject_id": entry.subject_id, "fingerprint": fingerprint,
+            "input_digest": entry.input_digest, "state": entry.state, "reason": entry.reason,
+            "attempts": entry.attempts, "commits": entry.commits, "finished_at": now,
+        }
+        for entry in entries
+    ]  # fmt: skip
+    upsert(connection, schema.ledger, rows, ["stage", "subject_id"])
+    change: Counter[str] = Counter()
+    for entry in entries:
+        change[entry.state] += 1
+        if entry.before is not None:
+            change[entry.before] -= 1
+    add_to_counters(connection, stage, {**change, "seconds": seconds})
+
+
+def add_to_counters(connection: Connection, stage: str, amounts: dict[str, float]) -> None:
+    """Add to the totals of a stage."""
+    table = schema.counter
+    for name, amount in sorted(amounts.items()):
+        if not amount:
+            continue
+        changed = connection.execute(
+            sa.update(table).where(table.c.stage == stage, table.c.name == name).values(amount=table.c.amount + amount)
+        )
+        if changed.rowcount == 0:
+            connection.execute(sa.insert(table).values(stage=stage, name=name, amount=amount))
+
+
+def counters(connection: Connection) -> dict[str, dict[str, float]]:
+    """Return stage -> name -> total."""
+    totals: dict[str, dict[str, float]] = {}
+    for stage, name, amount in connection.execute(sa.select(schema.counter)):
+        totals.setdefault(stage, {})[name] = amount
+    return totals
+
+
+def failures(connection: Connection, stage: str, limit: int = 20) -> list[tuple[str, int, int]]:
+    """Return the reasons of failed rows, the most frequent first: (reason, rows, one subject's id)."""
+    table = schema.ledger
+    return [
+        (row[0] or "no reason", row[1], row[2])
+        for row in connection.execute(
+            sa.select(table.c.reason, sa.func.count(), sa.func.min(table.c.subject_id))
+            .where(table.c.stage == stage, table.c.state == "failed")
+            .group_by(table.c.reason)
+            .order_by(sa.func.count().desc(), table.c.reason)
+            .limit(limit)
+        )
+    ]
+
+
+def retry(connection: Connection, stage: str) -> int:
+    """Make the failed rows of a stage pending again and return how many they are."""
+    table = schema.ledger
+    changed = connection.execute(
+        sa.update(table).where(table.c.stage == stage, table.c.state == "failed").values(fingerprint="")
+    )
+    return changed.rowcount
+
+
+def fingerprint_of(connection: Connection, stage: str, subject_id: int) -> str | None:
+    """Return the fingerprint of one ledger row; None when there is none."""
+    table = schema.ledger
+    statement = sa.select(table.c.fingerprint).where(table.c.stage == stage, table.c.subject_id == subject_id)
+    return connection.execute(statement).scalar()

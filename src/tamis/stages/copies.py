@@ -1,0 +1,83 @@
+"""What the two duplicates stages share: relations of the new to all, then clusters of all that is related."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+
+from tamis import schema
+from tamis.config import DuplicatesSettings, Settings
+from tamis.engine.stage import Side, Whole
+from tamis.records import ClusterMember, Level, Relation, digest
+
+if TYPE_CHECKING:
+    from tamis.vision.clusters import Facts
+
+
+def decision(settings: DuplicatesSettings, side: Side) -> str:
+    """Digest of what decides on clusters besides the relations: the settings, and who is labelled."""
+    labelled = sorted(row[0] for row in side["labelled"])
+    return digest(settings.threshold, settings.keeper, repr(labelled))
+
+
+def select_relations(level: Level) -> Callable[[Settings], sa.Select[Any]]:
+    """Return the side input of all relations of a level."""
+
+    def select(_: Settings) -> sa.Select[Any]:
+        return sa.select(schema.relation).where(schema.relation.c.level == level)
+
+    return select
+
+
+def inspected_fingerprint() -> sa.ScalarSelect[Any]:
+    """The fingerprint under which an image was inspected: signatures of another inspection make it new again."""
+    ledger = schema.ledger.c
+    return (
+        sa.select(ledger.fingerprint)
+        .where(ledger.stage == "inspect", ledger.subject_id == schema.image.c.id)
+        .scalar_subquery()
+    )
+
+
+def relate(
+    level: Level,
+    settings: DuplicatesSettings,
+    whole: Whole,
+    facts: Mapping[int, Facts],
+    load: Callable[[int], NDArray[np.uint8]],
+) -> list[Relation | ClusterMember]:
+    """Return the relations of the new pictures, and the clusters of all pictures.
+
+    Args:
+        level: what the ids count.
+        settings: how leniently to look, what counts as a copy, and which copy stays.
+        whole: inputs with the method `signature`; side inputs `relations` and `labelled`.
+        facts: what keepers are chosen by, for all pictures, new and known.
+        load: returns the small picture of an id.
+    """
+    from tamis.vision.clusters import Clustering, cluster  # noqa: PLC0415 - OpenCV and numba load on use
+    from tamis.vision.duplicates import Search, find_relations  # noqa: PLC0415
+
+    new = [row.signature() for row in whole.new]
+    known = [row.signature() for row in whole.known]
+    search = Search(level, settings.radius, mirrored=settings.mirrored, rotated=settings.rotated)
+    found = find_relations(new, known, load, search)
+    fresh = {signature.id for signature in new}
+    kept = [_relation(row) for row in whole.side["relations"] if fresh.isdisjoint((row.first_id, row.second_id))]
+    clustering = Clustering(
+        level,
+        threshold=settings.threshold,
+        mirrored=settings.mirrored,
+        rotated=settings.rotated,
+        keeper=settings.keeper,
+    )
+    labelled = {row[0] for row in whole.side["labelled"]}
+    return [*found, *cluster([*found, *kept], clustering, facts=facts, protected=labelled)]
+
+
+def _relation(row: sa.Row[Any]) -> Relation:
+    return Relation(row.level, row.first_id, row.second_id, row.kind, row.score, row.distance)

@@ -1,0 +1,134 @@
+"""Images to regions: the whole of each, and every object that the detector sees above its floor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+
+from tamis import schema
+from tamis.config import Settings
+from tamis.engine.stage import Compute, Context, Results, Stage, file_digest
+from tamis.engine.writers import write_regions
+from tamis.errors import Unreadable
+from tamis.records import Box, Region
+from tamis.stages.policy import WHOLE
+
+
+@dataclass(frozen=True, slots=True)
+class InspectedImage:
+    """A readable image, with the signatures of the whole of it."""
+
+    image_id: int
+    sha256: str
+    width: int
+    height: int
+    phash: int
+    phash_mirrored: int
+    dhash: int
+
+
+def _select(_: Settings) -> sa.Select[Any]:
+    image, facts = schema.image.c, schema.inspection.c
+    return (
+        sa.select(
+            image.id.label("subject_id"), sa.literal("").label("input_digest"), image.id.label("image_id"),
+            image.sha256, facts.width, facts.height, facts.phash, facts.phash_mirrored, facts.dhash,
+        )
+        .join(schema.inspection, facts.image_id == image.id)
+        .where(facts.readable.is_(sa.true()))
+    )  # fmt: skip
+
+
+def _whole(image: InspectedImage) -> Region:
+    return Region(
+        image_id=image.image_id,
+        image_sha256=image.sha256,
+        kind="whole",
+        box_xyxy=(0.0, 0.0, float(image.width), float(image.height)),
+        phash=image.phash,
+        phash_mirrored=image.phash_mirrored,
+        dhash=image.dhash,
+    )
+
+
+def _detect(context: Context) -> Compute:
+    detect = context.settings.detect
+    if detect.model == WHOLE:
+        return lambda images: [[_whole(image)] for image in images]
+    from tamis.models.onnx_detector import DetectorOptions  # noqa: PLC0415 - networks load in the workers
+    from tamis.models.registry import open_detector  # noqa: PLC0415
+    from tamis.vision.decode import decode_rgb  # noqa: PLC0415
+
+    options = DetectorOptions(min_score=detect.floor)
+    detector = open_detector(detect.model, context.folder, options, threads=1, trusted=detect.trust_pickle)
+
+    def find(images: Sequence[InspectedImage]) -> Results:
+        results: list[Sequence[Region] | Unreadable] = []
+        for image in images:
+            try:
+                picture = decode_rgb(context.blobs.get(image.sha256))
+            except Unreadable as error:
+                results.append(error)
+                continue
+            found = detector.detect([picture])[0]
+            boxes = [tuple(float(value) for value in box) for box in found.boxes_xyxy]
+            regions = [
+                _object(image, picture, box, name, float(score), detector.digest)
+                for box, name, score in zip(boxes, found.class_names, found.scores, strict=True)
+            ]
+            results.append([_whole(image), *regions])
+        return results
+
+    return find
+
+
+def _object(
+    image: InspectedImage, picture: NDArray[np.uint8], box: tuple[float, ...], name: str, score: float, origin: str
+) -> Region:
+    from tamis.vision.quality import to_luma  # noqa: PLC0415
+    from tamis.vision.signatures import signatures  # noqa: PLC0415
+
+    raw: Box = (box[0], box[1], box[2], box[3])
+    left, top = int(raw[0]), int(raw[1])
+    right, bottom = max(left + 1, round(raw[2])), max(top + 1, round(raw[3]))
+    seen = signatures(to_luma(np.ascontiguousarray(picture[top:bottom, left:right])))
+    return Region(
+        image_id=image.image_id,
+        image_sha256=image.sha256,
+        kind="detected",
+        box_xyxy=raw,
+        origin=origin,
+        class_name=name,
+        score=score,
+        phash=seen.phash,
+        phash_mirrored=seen.phash_mirrored,
+        dhash=seen.dhash,
+    )
+
+
+def _depends(context: Context) -> Sequence[str]:
+    if context.settings.detect.model == WHOLE:
+        return ()
+    from tamis.models.registry import find_model  # noqa: PLC0415
+
+    return (file_digest(find_model(context.settings.detect.model, context.folder)),)
+
+
+DETECT = Stage(
+    name="detect",
+    version=1,
+    help="images to regions: the whole, and the objects that the detector sees",
+    reads=InspectedImage,
+    writes=(Region,),
+    select=_select,
+    write=lambda _: write_regions,
+    section="detect",
+    batch=_detect,
+    depends=_depends,
+    batch_size=8,
+)

@@ -1,0 +1,98 @@
+"""Image signatures to clusters of the same shot, one keeper each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+
+from tamis import schema
+from tamis.config import Settings
+from tamis.engine.stage import Context, Stage, Whole
+from tamis.engine.writers import copies_writer
+from tamis.records import ClusterMember, Relation
+from tamis.stages.copies import decision, inspected_fingerprint, relate, select_relations
+
+if TYPE_CHECKING:
+    from tamis.vision.duplicates import Signature
+
+
+@dataclass(frozen=True, slots=True)
+class SignedImage:
+    """A readable image and its signatures."""
+
+    image_id: int
+    sha256: str
+    width: int
+    height: int
+    sharpness: float
+    text_share: float
+    phash: int
+    dhash: int
+    parts: bytes
+    pixel_digest: str
+
+    def signature(self) -> Signature:
+        """What candidates are found by."""
+        from tamis.vision.duplicates import Signature  # noqa: PLC0415 - numba loads on use
+        from tamis.vision.inspect import unpack_parts  # noqa: PLC0415
+
+        return Signature(self.image_id, self.phash, self.dhash, self.pixel_digest, unpack_parts(self.parts))
+
+
+def _select(_: Settings) -> sa.Select[Any]:
+    image, facts = schema.image.c, schema.inspection.c
+    return (
+        sa.select(
+            image.id.label("subject_id"), inspected_fingerprint().label("input_digest"), image.id.label("image_id"),
+            image.sha256, facts.width, facts.height, facts.sharpness, facts.text_share, facts.phash, facts.dhash,
+            facts.parts, facts.pixel_digest,
+        )
+        .join(schema.inspection, facts.image_id == image.id)
+        .where(facts.readable.is_(sa.true()))
+    )  # fmt: skip
+
+
+def _select_labelled(_: Settings) -> sa.Select[Any]:
+    label, region = schema.label.c, schema.region.c
+    return (
+        sa.select(region.image_id)
+        .join(schema.label, label.region_id == region.id)
+        .where(label.who == "person", label.value.is_not(None))
+        .distinct()
+    )
+
+
+def _collapse(context: Context, whole: Whole) -> Sequence[Relation | ClusterMember]:
+    from tamis.vision.clusters import Facts  # noqa: PLC0415 - decoders load on use
+    from tamis.vision.inspect import small_picture  # noqa: PLC0415
+
+    keys = {row.image_id: row.sha256 for row in (*whole.new, *whole.known)}
+
+    def load(image_id: int) -> NDArray[np.uint8]:
+        return small_picture(context.blobs.get(keys[image_id]))
+
+    facts = {
+        row.image_id: Facts(row.width * row.height, row.sharpness, row.text_share, row.sha256)
+        for row in (*whole.new, *whole.known)
+    }
+    return relate("image", context.settings.duplicates, whole, facts, load)
+
+
+DUPLICATES = Stage(
+    name="duplicates",
+    version=1,
+    help="image signatures to clusters of the same shot, one keeper each",
+    reads=SignedImage,
+    writes=(Relation, ClusterMember),
+    select=_select,
+    write=lambda _: copies_writer("image"),
+    section="duplicates",
+    collapse=_collapse,
+    decision=lambda settings, side: decision(settings.duplicates, side),
+    side={"relations": select_relations("image"), "labelled": _select_labelled},
+)

@@ -1,0 +1,56 @@
+"""Images to facts, quality scores and signatures, from one decode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from tamis import schema
+from tamis.config import Settings
+from tamis.engine.stage import Context, Stage
+from tamis.engine.writers import write_inspections
+from tamis.records import Inspection
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """An image of the blob store."""
+
+    image_id: int
+    sha256: str
+
+
+def _select(_: Settings) -> sa.Select[Any]:
+    image = schema.image.c
+    return sa.select(
+        image.id.label("subject_id"), sa.literal("").label("input_digest"), image.id.label("image_id"), image.sha256
+    )
+
+
+def _inspect(context: Context) -> Callable[[StoredImage], Sequence[Inspection]]:
+    from tamis.vision.decode import Limits  # noqa: PLC0415 - decoders load in the workers
+    from tamis.vision.inspect import inspect_image  # noqa: PLC0415
+
+    limits = Limits(max_pixels=context.settings.inspect.max_pixels)
+
+    def inspect(image: StoredImage) -> Sequence[Inspection]:
+        return [inspect_image(image.image_id, context.blobs.get(image.sha256), limits)]
+
+    return inspect
+
+
+INSPECT = Stage(
+    name="inspect",
+    version=1,
+    help="images to facts, quality and signatures",
+    reads=StoredImage,
+    writes=(Inspection,),
+    select=_select,
+    write=lambda _: write_inspections,
+    section="inspect",
+    row=_inspect,
+    batch_size=32,
+)

@@ -1,0 +1,100 @@
+"""Chosen regions to clusters: a second, lenient look at what the crops show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+
+from tamis import schema
+from tamis.config import Settings
+from tamis.engine.stage import Context, Stage, Whole
+from tamis.engine.writers import copies_writer
+from tamis.records import ClusterMember, Relation
+from tamis.stages.copies import decision, relate, select_relations
+from tamis.stages.subjects import select_chosen
+
+if TYPE_CHECKING:
+    from tamis.vision.clusters import Facts
+    from tamis.vision.duplicates import Signature
+
+#: Long side at which pairs are compared, in pixels.
+_SMALL = 256
+
+
+@dataclass(frozen=True, slots=True)
+class SignedRegion:
+    """A chosen region and its signatures; box in pixels of the upright image."""
+
+    region_id: int
+    region_key: str
+    sha256: str
+    width: int
+    height: int
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    phash: int
+    dhash: int
+
+    def signature(self) -> Signature:
+        """What candidates are found by; no two regions have the same pixels by name."""
+        from tamis.vision.duplicates import Signature  # noqa: PLC0415 - numba loads on use
+
+        return Signature(self.region_id, self.phash, self.dhash, self.region_key)
+
+
+def _select_labelled(_: Settings) -> sa.Select[Any]:
+    label = schema.label.c
+    labelled = sa.and_(label.who == "person", label.value.is_not(None), label.region_id.is_not(None))
+    return sa.select(label.region_id).where(labelled).distinct()
+
+
+def _facts(row: SignedRegion) -> Facts:
+    from tamis.vision.clusters import Facts  # noqa: PLC0415 - decoders load on use
+
+    return Facts(round((row.x1 - row.x0) * (row.y1 - row.y0)), key=row.region_key)
+
+
+def _collapse(context: Context, whole: Whole) -> Sequence[Relation | ClusterMember]:
+    from tamis.vision.decode import decode_rgb  # noqa: PLC0415 - decoders load on use
+
+    regions = {row.region_id: row for row in (*whole.new, *whole.known)}
+
+    def load(region_id: int) -> NDArray[np.uint8]:
+        row = regions[region_id]
+        share = max(row.x1 - row.x0, row.y1 - row.y0) / max(row.width, row.height)
+        side = round(_SMALL / max(share, 0.01))
+        picture = decode_rgb(context.blobs.get(row.sha256), at_least_wh=(min(side, row.width), min(side, row.height)))
+        scale = picture.shape[1] / row.width
+        left, top = int(row.x0 * scale), int(row.y0 * scale)
+        right, bottom = max(left + 1, round(row.x1 * scale)), max(top + 1, round(row.y1 * scale))
+        return np.ascontiguousarray(picture[top:bottom, left:right])
+
+    facts = {row.region_id: _facts(row) for row in regions.values()}
+    return relate("region", context.settings.regionduplicates, whole, facts, load)
+
+
+def _select(settings: Settings) -> sa.Select[Any]:
+    signed = schema.region.c.phash.is_not(None)
+    return select_chosen(settings).where(signed)
+
+
+REGIONDUPLICATES = Stage(
+    name="regionduplicates",
+    version=1,
+    help="chosen regions to clusters of the same view of the same thing",
+    reads=SignedRegion,
+    writes=(Relation, ClusterMember),
+    select=_select,
+    write=lambda _: copies_writer("region"),
+    section="regionduplicates",
+    collapse=_collapse,
+    decision=lambda settings, side: decision(settings.regionduplicates, side),
+    side={"relations": select_relations("region"), "labelled": _select_labelled},
+)

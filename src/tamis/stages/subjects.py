@@ -1,0 +1,78 @@
+"""The regions that later stages work on: those that the settings choose, of images that no better copy stands for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+
+from tamis import schema
+from tamis.config import Settings
+from tamis.engine.stage import Context
+from tamis.records import Box
+from tamis.stages.policy import chosen_regions
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenSubject:
+    """A chosen region; sizes and box in pixels of the upright image."""
+
+    region_id: int
+    sha256: str
+    width: int
+    height: int
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    @property
+    def box_xyxy(self) -> Box:
+        """The raw box."""
+        return (self.x0, self.y0, self.x1, self.y1)
+
+
+def select_chosen(settings: Settings, *, certain: bool = False) -> sa.Select[Any]:
+    """Select the chosen regions of images that are no losers of a cluster; with `certain`, those without doubt."""
+    loser = schema.cluster.alias("loser")
+    chosen = chosen_regions(settings).subquery("chosen")
+    column = chosen.c
+    region = schema.region.c
+    statement = sa.select(
+        column.region_id.label("subject_id"), sa.literal("").label("input_digest"), column.region_id,
+        column.sha256, column.width, column.height, column.x0, column.y0, column.x1, column.y1,
+        column.region_key, region.phash, region.dhash,
+    ).join(schema.region, region.id == column.region_id)  # fmt: skip
+    if certain:
+        statement = statement.where(column.doubt == "")
+    if settings.duplicates.enabled:
+        statement = statement.where(
+            ~sa.exists().where(
+                loser.c.level == "image", loser.c.member_id == column.image_id, loser.c.keeper_id != column.image_id
+            )
+        )
+    return statement
+
+
+def render_settings(settings: Settings) -> str:
+    """What a rendering of a region depends on besides its raw box."""
+    return f"margin={settings.detect.margin!r}, square={settings.detect.square!r}"
+
+
+def read_crop(context: Context, subject: ChosenSubject) -> NDArray[np.uint8]:
+    """Return a region as it is rendered: RGB of shape (h, w, 3), the box with its margin, at full resolution.
+
+    Raises:
+        Unreadable: the image cannot be decoded.
+    """
+    from tamis.vision.boxes import expand  # noqa: PLC0415 - decoders load in the workers
+    from tamis.vision.decode import decode_rgb  # noqa: PLC0415
+
+    detect = context.settings.detect
+    size_wh = (subject.width, subject.height)
+    left, top, right, bottom = expand(subject.box_xyxy, size_wh, detect.margin, 1.0 if detect.square else None)
+    picture = decode_rgb(context.blobs.get(subject.sha256))
+    return np.ascontiguousarray(picture[top:bottom, left:right])

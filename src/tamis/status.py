@@ -1,0 +1,89 @@
+"""What a project holds and what is left to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from tamis import schema
+from tamis.database import reading
+from tamis.pipeline import StageStatus, stage_statuses
+from tamis.project import Project
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectStatus:
+    """`inventory` lists (what, how many, parts by outcome); `failures` a step's reasons with their counts."""
+
+    name: str
+    inventory: Sequence[tuple[str, int, dict[str, int]]]
+    stages: Sequence[StageStatus]
+    failures: Mapping[str, Sequence[tuple[str, int]]]
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as one document."""
+        return {
+            "project": self.name,
+            "inventory": {name: {"rows": total} | parts for name, total, parts in self.inventory},
+            "stages": [asdict(stage) for stage in self.stages],
+            "failures": {step: dict(reasons) for step, reasons in self.failures.items()},
+        }
+
+
+def project_status(project: Project) -> ProjectStatus:
+    """Return what the project holds, and what is done, pending and failed in each stage."""
+    stages = stage_statuses(project)
+    failures: dict[str, list[tuple[str, int]]] = {}
+    with reading(project.engine) as connection:
+        inventory = [
+            ("pages", *_by_outcome(connection, schema.page)),
+            ("items", _count(connection, schema.item), {}),
+            ("pictures", *_by_outcome(connection, schema.picture)),
+            ("images", _count(connection, schema.image), {}),
+            ("regions", _count(connection, schema.region, schema.region.c.superseded_at.is_(None)), {}),
+            ("labels", *_by_who(connection)),
+            ("snapshots", _count(connection, schema.snapshot), {}),
+            ("models", _count(connection, schema.model), {}),
+        ]
+        for step, table in (("crawl", schema.page), ("download", schema.picture)):
+            if reasons := _failed(connection, table):
+                failures[step] = reasons
+    for stage in stages:
+        if stage.failures:
+            failures[stage.stage] = [(reason, count) for reason, count, _ in stage.failures]
+    return ProjectStatus(project.settings.project.name, inventory, stages, failures)
+
+
+def _count(connection: Connection, table: sa.Table, *conditions: sa.ColumnElement[bool]) -> int:
+    statement = sa.select(sa.func.count()).select_from(table).where(*conditions)
+    return int(connection.execute(statement).scalar_one())
+
+
+def _by_outcome(connection: Connection, table: sa.Table) -> tuple[int, dict[str, int]]:
+    name = sa.func.coalesce(table.c.outcome, table.c.state)
+    rows = connection.execute(sa.select(name, sa.func.count()).group_by(name)).all()
+    return sum(count for _, count in rows), {str(outcome): int(count) for outcome, count in rows}
+
+
+def _by_who(connection: Connection) -> tuple[int, dict[str, int]]:
+    table = schema.label
+    rows = connection.execute(
+        sa.select(table.c.who, sa.func.count()).where(table.c.retracts.is_(None)).group_by(table.c.who)
+    ).all()
+    return sum(count for _, count in rows), {f"by {who}": count for who, count in rows}
+
+
+def _failed(connection: Connection, table: sa.Table) -> list[tuple[str, int]]:
+    reason = sa.func.coalesce(table.c.reason, table.c.outcome)
+    rows = connection.execute(
+        sa.select(reason, sa.func.count())
+        .where(table.c.state == "failed")
+        .group_by(reason)
+        .order_by(sa.func.count().desc())
+        .limit(20)
+    )
+    return [(why or "no reason", count) for why, count in rows]

@@ -1,0 +1,188 @@
+"""One training from the snapshot's folder to the model's folder, in steps that can be interrupted between."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tamis.dataset.manifest import SPLITS, Snapshot, Split
+from tamis.errors import UserError
+from tamis.train.backbones import create_backbone, load_pretrained, preprocessing_of
+from tamis.train.crops import Progress, fitted_crops
+from tamis.train.evaluation import EVALUATION, HISTORY, ONNX, PREDICTIONS, Evaluation, evaluate_logits, onnx_logits
+from tamis.train.export import WEIGHTS, check_names, check_onnx, write_onnx, write_weights
+from tamis.train.linear import fit_heads, frozen_features, looked_at
+from tamis.train.loop import Fitted, Job, device_of, finetune, validate
+from tamis.train.metrics import fit_temperature
+from tamis.train.model import MultiTaskModel
+from tamis.train.settings import TrainSettings
+from tamis.train.targets import MISSING, Targets, check_trainable, choose_method, read_targets
+from tamis.vision.card import AttributeHead, ModelCard, file_sha256
+
+#: Where the parts of a training begin and end on the scale of its progress.
+_READ, _FEATURES, _HEADS, _TRAINED = 0.1, 0.2, 0.25, 0.92
+
+
+def run_training(
+    snapshot_folder: Path, out: Path, settings: TrainSettings, progress: Progress, *, resume: bool
+) -> ModelCard:
+    """Train and write the model folder; see `tamis.train.train`."""
+    if out.exists():
+        raise UserError(f"{out} exists already; give the model another name or delete the folder")
+    began = time.monotonic()
+    snapshot = Snapshot.read(snapshot_folder)
+    targets = read_targets(snapshot, settings.attributes)
+    check_trainable(targets, snapshot.name)
+    check_names(targets.attributes)
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        raise UserError('device = "cuda", but torch finds no graphics card; check its driver or use device = "cpu"')
+    work = _work_folder(out, snapshot, settings, resume=resume)
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(settings.seed)
+        job, penalties = _prepare(snapshot, targets, settings, work, progress)
+        fitted = _fit(job, work, _part(progress, _HEADS, _TRAINED), resume=resume)
+    folder = work / "model"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    facts = {"penalties": penalties, "score": fitted.score, "best_epoch": fitted.best_epoch, "history": fitted.history}
+    card = _write_folder(job, snapshot, folder, out.name, facts, _part(progress, _TRAINED, 1.0), began)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    folder.replace(out)
+    shutil.rmtree(work)
+    progress(1.0, f"model {out.name}: macro F1 {card.metrics['macro_f1']:.3f} on the {card.metrics['split']} split")
+    return card
+
+
+def _work_folder(out: Path, snapshot: Snapshot, settings: TrainSettings, *, resume: bool) -> Path:
+    """Return the folder of unfinished work beside the model's; it remembers what it was started with."""
+    work = out.with_name(f".{out.name}.training")
+    started = work / "started.json"
+    facts: dict[str, Any] = {"snapshot": snapshot.digest, "settings": settings.to_json()}
+    if resume and started.exists():
+        before = json.loads(started.read_text(encoding="utf-8"))
+        changed = [key for key, value in facts["settings"].items() if before["settings"].get(key) != value]
+        if before["snapshot"] != snapshot.digest:
+            raise UserError(f"cannot resume {out.name}: it was started on another snapshot; train it anew")
+        if changed := [key for key in changed if key != "time_limit_s"]:
+            raise UserError(f"cannot resume {out.name}: it was started with another {changed[0]}; train it anew")
+        return work
+    shutil.rmtree(work, ignore_errors=True)
+    try:
+        work.mkdir(parents=True)
+        started.write_text(json.dumps(facts), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write {work}: {error.strerror or error}") from error
+    return work
+
+
+def _prepare(
+    snapshot: Snapshot, targets: Targets, settings: TrainSettings, work: Path, progress: Progress
+) -> tuple[Job, dict[str, float]]:
+    """Build the network, read the crops and, where the backbone is pretrained, fit its heads."""
+    backbone = create_backbone(settings.backbone)
+    device = device_of(settings)
+    pretrained = load_pretrained(backbone, settings.backbone, settings.weights)
+    settings = replace(settings, method=choose_method(settings, pretrained=pretrained, on_card=device.type == "cuda"))
+    preprocessing = preprocessing_of(backbone, settings)
+    crops = fitted_crops(snapshot, preprocessing, work, _part(progress, 0.0, _READ))
+    model = MultiTaskModel(backbone, targets.attributes, settings.dropout)
+    model = model.to(device).to(memory_format=torch.channels_last)
+    job = Job(model, crops, targets, preprocessing, settings, pretrained)
+    if not pretrained:
+        return job, {}
+    # Beside the crops, so that the next model of this snapshot finds them.
+    folder = Path(str(getattr(crops, "filename", work))).parent
+    rows = looked_at(targets)
+    features = frozen_features(model, crops, rows, preprocessing, folder, _part(progress, _READ, _FEATURES))
+    return job, fit_heads(model, features, targets, settings, _part(progress, _FEATURES, _HEADS))
+
+
+def _fit(job: Job, work: Path, progress: Progress, *, resume: bool) -> Fitted:
+    """Train the prepared model, or take what an interrupted run had already finished."""
+    if job.settings.method == "linear":
+        return Fitted((), validate(job).macro_f1, 0)
+    done, weights = work / "fitted.json", work / "fitted.pt"
+    if resume and done.exists():
+        job.model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+        before = json.loads(done.read_text(encoding="utf-8"))
+        return Fitted(tuple(before["history"]), before["score"], before["best_epoch"])
+    fitted = finetune(job, work, progress, resume=resume)
+    torch.save(job.model.state_dict(), weights)
+    done.write_text(json.dumps(asdict(fitted)), encoding="utf-8")
+    return fitted
+
+
+def _write_folder(
+    job: Job,
+    snapshot: Snapshot,
+    folder: Path,
+    name: str,
+    facts: Mapping[str, Any],
+    progress: Progress,
+    began: float,
+) -> ModelCard:
+    attributes, targets = job.targets.attributes, job.targets
+    write_weights(job.model, folder / WEIGHTS)
+    write_onnx(job.model, attributes, job.preprocessing, folder / ONNX)
+    rows: dict[str, NDArray[np.int64]] = {split: targets.rows(split) for split in SPLITS}
+    difference = check_onnx(job.model, attributes, job.preprocessing, folder / ONNX, job.crops[rows["train"][:4]])
+    shares = {"validation": (0.0, 0.4), "test": (0.4, 1.0)}
+    logits = {
+        split: onnx_logits(folder / ONNX, job.preprocessing, job.crops, rows[split], _part(progress, *share))
+        for split, share in shares.items()
+        if len(rows[split])
+    }
+    heads = _calibrated_heads(targets, rows["validation"], logits["validation"])
+    judged: Split = "test" if len(rows["test"]) else "validation"
+    evaluation = evaluate_logits(logits[judged], rows[judged], targets, judged, heads, snapshot.name)
+    record = {**facts, "settings": job.settings.to_json(), "seconds": time.monotonic() - began, "onnx": difference}
+    (folder / HISTORY).write_text(json.dumps(record, indent=2), encoding="utf-8")
+    (folder / EVALUATION).write_text(json.dumps(evaluation.to_json(), indent=2, ensure_ascii=False), encoding="utf-8")
+    evaluation.write_answers(folder / PREDICTIONS)
+    card = _card(job, snapshot, name, heads, evaluation, folder)
+    card.write(folder)
+    return card
+
+
+def _calibrated_heads(
+    targets: Targets, rows: NDArray[np.int64], logits: Mapping[str, NDArray[np.float32]]
+) -> dict[str, AttributeHead]:
+    heads = {}
+    for column, attribute in enumerate(targets.attributes):
+        labelled = targets.indices[rows, column] != MISSING
+        temperature = fit_temperature(logits[attribute.name][labelled], targets.indices[rows[labelled], column])
+        heads[attribute.name] = AttributeHead(attribute.type.name, attribute.classes, attribute.scope, temperature)
+    return heads
+
+
+def _card(
+    job: Job,
+    snapshot: Snapshot,
+    name: str,
+    heads: Mapping[str, AttributeHead],
+    evaluation: Evaluation,
+    folder: Path,
+) -> ModelCard:
+    names = (ONNX, WEIGHTS, HISTORY, EVALUATION, PREDICTIONS)
+    return ModelCard(
+        name=name,
+        backbone=job.settings.backbone,
+        attributes=heads,
+        preprocessing=job.preprocessing,
+        snapshot={"name": snapshot.name, "digest": snapshot.digest},
+        metrics=evaluation.summary(),
+        files={file: file_sha256(folder / file) for file in names},
+    )
+
+
+def _part(progress: Progress, low: float, high: float) -> Progress:
+    return lambda fraction, text: progress(low + (high - low) * fraction, text)

@@ -1,0 +1,1 @@
+"""Pure functions over pictures: decoding, hashing, quality, boxes, masks, preprocessing."""

@@ -1,0 +1,208 @@
+"""Clusters of copies around keepers, from verified relations, people's verdicts and a policy.
+
+No chain of look-alikes can grow: relations chain only where they are strong, and a weaker one reaches the keeper's own
+strong group or nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from tamis.records import ClusterMember, Level, Relation, RelationKind
+
+KeeperPolicy = Literal["largest", "sharpest", "first"]
+Pair = tuple[int, int]
+
+#: Kinds that are copies in every setting.
+_ALWAYS_JOINED: frozenset[RelationKind] = frozenset({"same_pixels", "recompressed", "edited"})
+#: Kind of a member that a person put there.
+CONFIRMED = "confirmed"
+KEEPER = "keeper"
+
+
+@dataclass(frozen=True, slots=True)
+class Clustering:
+    """How relations become clusters.
+
+    Attributes:
+        level: what the ids count.
+        threshold: least score of a relation that joins.
+        strong: least score of a relation that may also chain, from copy to copy of a copy; look-alikes seldom reach it.
+        mirrored: mirrored copies join.
+        rotated: copies turned by quarter turns join.
+        keeper: which member stays: the largest, the sharpest, or the first by id; among equals the one with the least
+            lettering.
+    """
+
+    level: Level = "image"
+    threshold: float = 0.5
+    strong: float = 0.95
+    mirrored: bool = True
+    rotated: bool = False
+    keeper: KeeperPolicy = "largest"
+
+    @property
+    def joined(self) -> frozenset[RelationKind]:
+        """Kinds of relation that join."""
+        optional: set[RelationKind] = set()
+        if self.mirrored:
+            optional.add("mirrored")
+        if self.rotated:
+            optional.add("rotated")
+        return _ALWAYS_JOINED | optional
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the keeper is chosen by: pixels of the picture, its sharpness, and the share that lettering covers.
+
+    `key` names the picture by its content, so that ties fall alike whatever ids the pictures were given.
+    """
+
+    pixels: int = 0
+    sharpness: float = 0.0
+    text_share: float = 0.0
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Edge:
+    kind: str
+    score: float
+
+
+def cluster(
+    relations: Iterable[Relation],
+    clustering: Clustering,
+    *,
+    facts: Mapping[int, Facts],
+    protected: Collection[int] = frozenset(),
+    verdicts: Mapping[Pair, bool] | None = None,
+) -> list[ClusterMember]:
+    """Return the members of all clusters, keepers included, sorted by keeper and id; who stands alone is left out.
+
+    `facts` may leave ids out, which then count as smallest. `protected` are those with labels by people: each cluster
+    with any of them keeps one of them. `verdicts` tells of pairs (smaller id first) that a person called the same
+    (True) or not the same (False): the former join whatever their scores, the latter never share a cluster.
+    """
+    said = verdicts or {}
+    apart = _Apart(pair for pair, same in said.items() if not same)
+    edges = _edges(relations, clustering, said)
+    everyone = {identity for pair in edges for identity in pair}
+    ranking = _Ranking(clustering.keeper, facts, frozenset(protected))
+    groups = _strong_groups(edges, everyone, clustering.strong, apart)
+    members: list[ClusterMember] = []
+    for keeper, others in _stars(edges, groups, ranking, apart):
+        members.append(ClusterMember(clustering.level, keeper, keeper, KEEPER, 1.0))
+        members += [
+            ClusterMember(clustering.level, other, keeper, edge.kind, edge.score) for other, edge in others.items()
+        ]
+    return sorted(members, key=lambda member: (member.keeper_id, member.member_id))
+
+
+def _edges(relations: Iterable[Relation], clustering: Clustering, verdicts: Mapping[Pair, bool]) -> dict[Pair, _Edge]:
+    edges = {
+        (relation.first_id, relation.second_id): _Edge(relation.kind, relation.score)
+        for relation in relations
+        if relation.kind in clustering.joined
+        and relation.score >= clustering.threshold
+        and relation.level == clustering.level
+    }
+    for pair, same in verdicts.items():
+        if same:
+            edges[pair] = _Edge(CONFIRMED, 1.0)
+        else:
+            edges.pop(pair, None)
+    return edges
+
+
+class _Ranking:
+    """Orders ids by their claim to be the keeper, the best first."""
+
+    def __init__(self, policy: KeeperPolicy, facts: Mapping[int, Facts], protected: frozenset[int]) -> None:
+        self._policy = policy
+        self._facts = facts
+        self._protected = protected
+
+    def __call__(self, identity: int) -> tuple[bool, float, float, float, str, int]:
+        facts = self._facts.get(identity, Facts())
+        unprotected = identity not in self._protected
+        # In steps that are more than noise: lettering by the percent, sharpness by tenths of its logarithm.
+        marks = float(int(facts.text_share * 100))
+        sharpness = round(facts.sharpness, 1)
+        if self._policy == "largest":
+            return unprotected, -facts.pixels, marks, -sharpness, facts.key, identity
+        if self._policy == "sharpest":
+            return unprotected, -sharpness, marks, -facts.pixels, facts.key, identity
+        return unprotected, 0.0, 0.0, 0.0, "", identity
+
+
+class _Apart:
+    """Pairs that must not share a cluster."""
+
+    def __init__(self, pairs: Iterable[Pair]) -> None:
+        self._others: dict[int, set[int]] = {}
+        for first, second in pairs:
+            self._others.setdefault(first, set()).add(second)
+            self._others.setdefault(second, set()).add(first)
+
+    def forbids(self, first: Iterable[int], second: Collection[int]) -> bool:
+        """Tell whether any of the one group must stay away from any of the other."""
+        return any(not self._others[identity].isdisjoint(second) for identity in first if identity in self._others)
+
+
+def _strong_groups(
+    edges: Mapping[Pair, _Edge], everyone: Iterable[int], strong: float, apart: _Apart
+) -> dict[int, frozenset[int]]:
+    """Group ids that strong relations tie, whose chains are trusted."""
+    groups = {identity: frozenset({identity}) for identity in everyone}
+    ties = [pair for pair, edge in edges.items() if edge.score >= strong]
+    # A person's word goes first and weaker ties last, so that what is told apart falls where it is held least.
+    for first, second in sorted(ties, key=lambda pair: (edges[pair].kind != CONFIRMED, -edges[pair].score, pair)):
+        if second in groups[first] or apart.forbids(groups[first], groups[second]):
+            continue
+        joined = groups[first] | groups[second]
+        groups.update(dict.fromkeys(joined, joined))
+    return groups
+
+
+def _stars(
+    edges: Mapping[Pair, _Edge], groups: Mapping[int, frozenset[int]], ranking: _Ranking, apart: _Apart
+) -> list[tuple[int, dict[int, _Edge]]]:
+    """Let the best ids, in turn, gather what is verified to be the same as their group and still free."""
+    neighbours: dict[int, list[int]] = {}
+    for first, second in edges:
+        neighbours.setdefault(first, []).append(second)
+        neighbours.setdefault(second, []).append(first)
+    free = set(groups)
+    stars = []
+    for keeper in sorted(groups, key=ranking):
+        if keeper not in free:
+            continue
+        own = groups[keeper]
+        cluster_ids = set(own)
+        reached = {other for identity in own for other in neighbours.get(identity, ()) if other in free - own}
+        for other in sorted(reached, key=ranking):
+            if other not in cluster_ids and not apart.forbids(groups[other], cluster_ids):
+                cluster_ids |= groups[other]
+        free -= cluster_ids
+        if len(cluster_ids) > 1:
+            others = sorted(cluster_ids - {keeper})
+            stars.append((keeper, {other: _edge_to(keeper, other, edges, groups) for other in others}))
+    return stars
+
+
+def _edge_to(keeper: int, other: int, edges: Mapping[Pair, _Edge], groups: Mapping[int, frozenset[int]]) -> _Edge:
+    """Return the relation to the keeper, or else the best to its group, or else the best that ties the two groups."""
+    for ours, theirs in (({keeper}, {other}), (groups[keeper], {other}), (groups[keeper], groups[other])):
+        found = [
+            edge
+            for first in ours
+            for second in theirs
+            if first != second and (edge := edges.get((min(first, second), max(first, second)))) is not None
+        ]
+        if found:
+            return max(found, key=lambda edge: (edge.score, edge.kind))
+    raise AssertionError(f"{other} joined {keeper} without a relation")

@@ -1,0 +1,299 @@
+"""Bytes to an upright RGB array, within limits checked before any pixel is decoded.
+
+Whatever the bytes, the only exception that leaves this module is `Unreadable`. Colour profiles and PNG gamma are
+not applied: networks and signatures here are used to the stored values.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+
+import cv2
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from tamis.errors import Unreadable
+from tamis.vision.formats import exif_orientation, extension, format_of, read_jpeg_header, read_webp_size, sniff
+
+__all__ = ["DEFAULT_LIMITS", "Decoded", "Header", "Limits", "decode", "decode_rgb", "extension", "probe", "sniff"]
+
+ImageRGB = NDArray[np.uint8]
+
+#: Opened by class: `Image.open` would try every plugin and apply a pixel limit of its own.
+_PLUGINS: dict[str, Callable[[BytesIO, str], ImageFile.ImageFile]] = {
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "PNG": PngImagePlugin.PngImageFile,
+    "WEBP": WebPImagePlugin.WebPImageFile,
+    "AVIF": AvifImagePlugin.AvifImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+}
+#: All that Pillow's parsers and codecs raise on hostile bytes; they promise no narrower set.
+_DECODER_FAILURES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    Warning,
+    Image.DecompressionBombError,
+    struct.error,
+    zlib.error,
+)
+_JPEG_MODES = {1: "L", 3: "RGB", 4: "CMYK"}
+#: Scales that libjpeg-turbo decodes with fast code.
+_DENOMINATORS = (8, 4, 2)
+#: Each scan of a progressive JPEG passes over the whole picture: a small file of thousands takes minutes.
+_MAX_SCANS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is refused before decoding: `max_pixels` in all, `max_bytes` of the file, `max_side` in pixels."""
+
+    max_pixels: int = 100_000_000
+    max_bytes: int = 64 * 2**20
+    max_side: int = 30_000
+
+
+DEFAULT_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a file's header states.
+
+    `mode` is Pillow's name of the stored colour mode; `width` and `height` are those of the upright picture;
+    `orientation` is EXIF's, 1 to 8, already taken into account.
+    """
+
+    format: str
+    mode: str
+    width: int
+    height: int
+    orientation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """An upright picture of shape (h, w, 3), and the divisor by which it is smaller than the header says."""
+
+    header: Header
+    image_rgb: ImageRGB
+    denominator: int
+
+
+def probe(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Header:
+    """Return what the header states, without decoding pixels.
+
+    Raises:
+        Unreadable: no picture, a damaged header, or one beyond the limits.
+    """
+    if len(data) > limits.max_bytes:
+        raise Unreadable(f"{len(data)} bytes exceed the limit of {limits.max_bytes}")
+    name = format_of(data)
+    if name == "JPEG":
+        stated = read_jpeg_header(data)
+        mode = _JPEG_MODES.get(stated.components)
+        if mode is None:
+            raise Unreadable(f"JPEG of {stated.components} components")
+        return _upright_header(name, mode, (stated.width, stated.height), stated.orientation, limits)
+    if name == "WEBP":
+        # Pillow's WebP reader takes memory for the whole canvas as soon as it is opened.
+        _check_size(*read_webp_size(data), limits)
+    mode, stored_wh, orientation = _read_pillow_header(name, data)
+    return _upright_header(name, mode, stored_wh, orientation, limits)
+
+
+def decode_rgb(
+    data: bytes,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    at_least_wh: tuple[int, int] | None = None,
+) -> ImageRGB:
+    """Return the upright picture as RGB of shape (h, w, 3); see `decode`."""
+    return decode(data, limits=limits, at_least_wh=at_least_wh).image_rgb
+
+
+def decode(
+    data: bytes,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    at_least_wh: tuple[int, int] | None = None,
+) -> Decoded:
+    """Decode to upright RGB: alpha over white, CMYK converted, 16 bits scaled to 8, the first frame of an animation.
+
+    With `at_least_wh`, (width, height) of the upright picture in pixels, the result is the picture at 1/8, 1/4, 1/2
+    or 1 (sides rounded up): the smallest whose sides are both at least as long as asked for. JPEG scales within the
+    inverse DCT, which is several times faster; other formats are averaged down.
+
+    Raises:
+        Unreadable: no picture, truncated or damaged, or beyond the limits. Nothing else, whatever the bytes.
+    """
+    header = probe(data, limits)
+    denominator = _denominator(header, at_least_wh)
+    stored = _decode_jpeg(data, header, denominator) if header.format == "JPEG" else None
+    if stored is None:
+        stored = _shrink(_decode_pillow(data, header), denominator)
+    return Decoded(header, _turn_upright(stored, header.orientation), denominator)
+
+
+def _check_size(width: int, height: int, limits: Limits) -> None:
+    if width <= 0 or height <= 0:
+        raise Unreadable("zero-sized")
+    if width * height > limits.max_pixels:
+        raise Unreadable(f"{width}x{height} pixels exceed the limit of {limits.max_pixels}")
+    if max(width, height) > limits.max_side:
+        raise Unreadable(f"{width}x{height} pixels exceed the limit of {limits.max_side} a side")
+
+
+def _upright_header(name: str, mode: str, stored_wh: tuple[int, int], orientation: int, limits: Limits) -> Header:
+    width, height = stored_wh if orientation <= 4 else stored_wh[::-1]
+    _check_size(width, height, limits)
+    return Header(name, mode, width, height, orientation)
+
+
+def _denominator(header: Header, at_least_wh: tuple[int, int] | None) -> int:
+    if at_least_wh is None:
+        return 1
+    for denominator in _DENOMINATORS:
+        scaled = -(-header.width // denominator), -(-header.height // denominator)
+        if scaled[0] >= at_least_wh[0] and scaled[1] >= at_least_wh[1]:
+            return denominator
+    return 1
+
+
+def _decode_jpeg(data: bytes, header: Header, denominator: int) -> ImageRGB | None:
+    """Decode through libjpeg-turbo; None for what its simple interface does not do (CMYK, rare subsampling)."""
+    if data.count(b"\xff\xda") > _MAX_SCANS:
+        raise Unreadable(f"JPEG of more than {_MAX_SCANS} scans")
+    if header.mode == "CMYK":
+        return None
+    width, height = (header.width, header.height) if header.orientation <= 4 else (header.height, header.width)
+    try:
+        pixels: ImageRGB = simplejpeg.decode_jpeg(
+            data,
+            "RGB",
+            min_width=-(-width // denominator),
+            min_height=-(-height // denominator),
+            min_factor=denominator,
+        )
+    except (ValueError, RuntimeError, MemoryError, OverflowError) as error:
+        message = str(error).lower()
+        if "premature end of jpeg file" in message:
+            raise Unreadable("truncated") from None
+        if "premature end of data segment" in message:
+            raise Unreadable("truncated or damaged picture data") from None
+        return None
+    return pixels
+
+
+def _read_pillow_header(name: str, data: bytes) -> tuple[str, tuple[int, int], int]:
+    """Return mode, stored size and orientation; Pillow's TIFF reader states the upright size, which is undone."""
+    try:
+        with _PLUGINS[name](BytesIO(data), "") as picture:
+            orientation = _orientation(picture)
+            size_wh = picture.size
+            mode = picture.mode
+    except _DECODER_FAILURES as error:
+        raise _unreadable(name, error) from None
+    return mode, size_wh[::-1] if name == "TIFF" and orientation >= 5 else size_wh, orientation
+
+
+def _orientation(picture: Image.Image) -> int:
+    if isinstance(picture, TiffImagePlugin.TiffImageFile):
+        value = picture.tag_v2.get(0x0112)
+        return value if isinstance(value, int) and 1 <= value <= 8 else 1
+    exif = picture.info.get("exif")
+    return exif_orientation(exif) if isinstance(exif, bytes) else 1
+
+
+def _decode_pillow(data: bytes, header: Header) -> ImageRGB:
+    """Decode in full, as stored. Pillow turns TIFF upright itself, which is undone so that all formats agree."""
+    try:
+        with _PLUGINS[header.format](BytesIO(data), "") as picture:
+            picture.load()
+            pixels = np.asarray(_to_rgb(picture))
+    except _DECODER_FAILURES as error:
+        raise _unreadable(header.format, error) from None
+    if header.format == "TIFF" and header.orientation != 1:
+        pixels = _turn_upright(pixels, _INVERSE_ORIENTATION[header.orientation])
+    return pixels
+
+
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith("I") or picture.mode == "F":
+        return Image.fromarray(_to_eight_bits(np.asarray(picture), picture.mode)).convert("RGB")
+    if "transparency" in picture.info or picture.mode in ("RGBA", "RGBa", "LA", "La", "PA"):
+        layered = picture.convert("RGBA")
+        ground = Image.new("RGB", picture.size, "white")
+        ground.paste(layered, mask=layered.getchannel("A"))
+        return ground
+    return picture.convert("RGB")
+
+
+def _to_eight_bits(values: NDArray[np.generic], mode: str) -> NDArray[np.uint8]:
+    """Scale to 0 to 255: integers from 16 bits, floats from 0 to 1 where none is larger, else as they are."""
+    finite = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
+    unit = finite.max(initial=0.0) <= 1.0
+    scale = (255.0 if unit else 1.0) if mode == "F" else 255.0 / 65535.0
+    scaled: NDArray[np.uint8] = np.clip(np.rint(finite * scale), 0, 255).astype(np.uint8)
+    return scaled
+
+
+def _shrink(image_rgb: ImageRGB, denominator: int) -> ImageRGB:
+    if denominator == 1:
+        return image_rgb
+    height, width = image_rgb.shape[:2]
+    size_wh = -(-width // denominator), -(-height // denominator)
+    return np.asarray(cv2.resize(image_rgb, size_wh, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+#: EXIF orientation to the one that undoes it; only the quarter turns are not their own inverses.
+_INVERSE_ORIENTATION = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}
+
+
+def _turn_upright(stored: ImageRGB, orientation: int) -> ImageRGB:
+    """Apply EXIF orientation (EXIF 2.32, tag 274): after this the first row is the visual top."""
+    turned = stored.transpose(1, 0, 2) if orientation >= 5 else stored
+    if orientation in (2, 3, 6, 7):
+        turned = turned[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        turned = turned[::-1]
+    return np.ascontiguousarray(turned)
+
+
+def _unreadable(name: str, error: BaseException) -> Unreadable:
+    message = str(error).lower()
+    if "truncated" in message or isinstance(error, EOFError):
+        return Unreadable("truncated")
+    if isinstance(error, MemoryError):
+        return Unreadable("too large to decode in memory")
+    if isinstance(error, Image.DecompressionBombError):
+        # A GIF frame larger than the canvas that its header states.
+        return Unreadable("more pixels than its header states")
+    return Unreadable(f"damaged {name} data")

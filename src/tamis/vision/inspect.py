@@ -1,0 +1,96 @@
+"""One decode of an image's bytes, and everything that is to be known from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from hashlib import sha256
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamis.errors import Unreadable
+from tamis.records import Inspection
+from tamis.vision.decode import DEFAULT_LIMITS, Decoded, Limits, decode, probe
+from tamis.vision.quality import REFERENCE_SIDE, Views, measure, to_reference
+from tamis.vision.signatures import part_phashes, signatures
+
+
+def inspect_image(image_id: int, data: bytes, limits: Limits = DEFAULT_LIMITS) -> Inspection:
+    """Return facts, quality scores and signatures of an image from one decode at reduced scale.
+
+    The scale is the smallest of 1/8, 1/4, 1/2 and 1 that leaves 256 pixels along the long side. Bytes that are no
+    picture within the limits give a record that says why.
+    """
+    try:
+        decoded = _decode_reduced(data, limits)
+    except Unreadable as error:
+        return Inspection(image_id, readable=False, reason=error.reason)
+    return _record(image_id, decoded)
+
+
+def inspect_with_parts(
+    image_id: int, data: bytes, limits: Limits = DEFAULT_LIMITS
+) -> tuple[Inspection, tuple[int, ...]]:
+    """Return what `inspect_image` does and the signatures of the picture's parts, empty when it is unreadable."""
+    try:
+        decoded = _decode_reduced(data, limits)
+    except Unreadable as error:
+        return Inspection(image_id, readable=False, reason=error.reason), ()
+    record = _record(image_id, decoded)
+    return record, unpack_parts(record.parts or b"")
+
+
+def pack_parts(phashes: Sequence[int]) -> bytes:
+    """Return signatures of parts as they are stored: signed 64-bit integers, little-endian, one after the other."""
+    return np.array(phashes, "<i8").tobytes()
+
+
+def unpack_parts(stored: bytes) -> tuple[int, ...]:
+    """Return stored signatures of parts as numbers."""
+    return tuple(np.frombuffer(stored, "<i8").tolist())
+
+
+def _record(image_id: int, decoded: Decoded) -> Inspection:
+    header, views = decoded.header, Views.of(decoded.image_rgb)
+    return Inspection(
+        image_id,
+        readable=True,
+        format=header.format,
+        mode=header.mode,
+        width=header.width,
+        height=header.height,
+        orientation=header.orientation,
+        pixel_digest=pixel_digest(decoded),
+        parts=pack_parts(part_phashes(views.reference)),
+        **asdict(measure(views, decoded.denominator)),
+        **asdict(signatures(views.reference)),
+    )
+
+
+def small_picture(data: bytes, limits: Limits = DEFAULT_LIMITS) -> NDArray[np.uint8]:
+    """Return the upright picture as RGB, shape (h, w, 3), with at most 256 pixels along the long side.
+
+    Raises:
+        Unreadable: no picture within the limits.
+    """
+    return to_reference(_decode_reduced(data, limits).image_rgb)
+
+
+def _decode_reduced(data: bytes, limits: Limits) -> Decoded:
+    header = probe(data, limits)
+    least_wh = (REFERENCE_SIDE, 1) if header.width >= header.height else (1, REFERENCE_SIDE)
+    return decode(data, limits=limits, at_least_wh=least_wh)
+
+
+def pixel_digest(decoded: Decoded) -> str:
+    """Return 32 hexadecimal digits that are equal for files of the same upright size whose decoded pixels are equal.
+
+    Pixels are compared at the decoded scale: equal digests of large pictures say that they agree to the last bit when
+    reduced in the same way, as re-wrapped files do (metadata stripped, PNG compressed anew), not after a change of
+    codec.
+    """
+    header = decoded.header
+    state = sha256(f"{header.width}x{header.height}/{decoded.denominator}".encode())
+    state.update(np.ascontiguousarray(decoded.image_rgb).data)
+    return state.hexdigest()[:32]

@@ -1,0 +1,207 @@
+"""Crops, resizes, thumbnails and cut-outs, rendered from original bytes into new files without metadata."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tamis.vision.boxes import CropBox, expand
+from tamis.vision.decode import DEFAULT_LIMITS, Limits, decode, probe
+from tamis.vision.preprocess import fitted_size, resize
+
+OutputFormat = Literal["jpeg", "png", "webp"]
+Shape = Literal["inside", "letterbox", "crop", "stretch"]
+
+_SUFFIXES = {"jpeg": ".jpg", "png": ".png", "webp": ".webp"}
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """How a crop becomes a file.
+
+    `size_wh` is the target in pixels, or None for the crop's own size. `shape` says what becomes of another aspect:
+    "inside" keeps it and fits into the target, "letterbox" fills up with `background_rgb`, "crop" cuts off what juts
+    out, "stretch" distorts. Without `enlarge` no pixel is invented: a crop smaller than the target keeps its scale
+    (in a letterbox it stands in the middle; "crop" and "stretch" then reach the target's aspect, not its size).
+    `quality` is that of JPEG and WebP, 1 to 100. Without `background_rgb` cut-outs are transparent, and other grounds
+    are black.
+
+    Raises:
+        ValueError: a value out of range.
+    """
+
+    size_wh: tuple[int, int] | None = None
+    shape: Shape = "inside"
+    format: OutputFormat = "jpeg"
+    quality: int = 92
+    background_rgb: tuple[int, int, int] | None = None
+    enlarge: bool = False
+
+    def __post_init__(self) -> None:
+        if self.size_wh is not None and not all(1 <= side <= 16_384 for side in self.size_wh):
+            raise ValueError(f"size {self.size_wh} is out of range: 1 to 16384 pixels a side")
+        if self.shape not in get_args(Shape) or self.format not in _SUFFIXES:
+            raise ValueError(f"shape {self.shape!r} or format {self.format!r} is unknown")
+        if not 1 <= self.quality <= 100:
+            raise ValueError(f"quality {self.quality} is not within 1 to 100")
+
+    @property
+    def suffix(self) -> str:
+        """File name suffix of the format, with the dot."""
+        return _SUFFIXES[self.format]
+
+
+#: As it is, as JPEG.
+PLAIN = Rendering()
+
+
+def render_crop(
+    data: bytes,
+    crop_xyxy: CropBox | None = None,
+    rendering: Rendering = PLAIN,
+    *,
+    mask: NDArray[np.bool_] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> bytes:
+    """Return a file of a part of a picture, upright, without metadata; equal input gives equal bytes.
+
+    Args:
+        data: the original file; it is decoded at the scale that is needed.
+        crop_xyxy: in whole pixels of the upright picture, cut to it; None is the whole picture.
+        rendering: size, shape and format.
+        mask: boolean (h, w) of the whole upright picture: what is off becomes ground (a cut-out).
+        limits: what is refused before decoding.
+
+    Raises:
+        Unreadable: no picture, damaged, or beyond the limits.
+        ValueError: the crop lies outside of the picture, the mask is of another size, or a transparent cut-out is
+            wanted as JPEG.
+    """
+    header = probe(data, limits)
+    size_wh = (header.width, header.height)
+    crop = _inside(crop_xyxy or (0, 0, *size_wh), size_wh)
+    if mask is not None:
+        _check_mask(mask, size_wh, rendering)
+    target = _target(crop, rendering)
+    needed = _needed_size(crop, size_wh, target)
+    decoded = decode(data, limits=limits, at_least_wh=needed)
+    image = decoded.image_rgb
+    scaled = _scaled(crop, size_wh, (image.shape[1], image.shape[0]))
+    part = image[scaled[1] : scaled[3], scaled[0] : scaled[2]]
+    if mask is None:
+        return encode(_shaped(part, target, rendering), rendering.format, rendering.quality)
+    # The mask goes through the same geometry as a picture of its own: off is black, on is white.
+    shown = mask[crop[1] : crop[3], crop[0] : crop[2]].astype(np.uint8) * 255
+    if shown.shape != part.shape[:2]:
+        shown = resize(shown, (part.shape[1], part.shape[0]))
+    alpha = _shaped(np.repeat(shown[..., None], 3, axis=2), target, rendering, ground=(0, 0, 0))[..., :1]
+    return encode(_on_ground(_shaped(part, target, rendering), alpha, rendering), rendering.format, rendering.quality)
+
+
+def thumbnail(data: bytes, side: int, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
+    """Return a JPEG of the whole picture whose longer side is at most `side` pixels.
+
+    Raises:
+        Unreadable: no picture, damaged, or beyond the limits.
+    """
+    return render_crop(data, None, Rendering((side, side), quality=85), limits=limits)
+
+
+def encode(image: NDArray[np.uint8], output: OutputFormat, quality: int = 92) -> bytes:
+    """Return the bytes of a picture, uint8 RGB (h, w, 3) or RGBA (h, w, 4, not as JPEG), without metadata.
+
+    Raises:
+        ValueError: the format cannot hold it, such as a WebP of more than 16,383 pixels a side.
+    """
+    if output == "jpeg" and image.shape[2] != 3:
+        raise ValueError("a JPEG has no transparency: choose PNG or WebP, or a background colour")
+    swapped = cv2.cvtColor(image, cv2.COLOR_RGB2BGR if image.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)
+    options = {
+        "jpeg": [cv2.IMWRITE_JPEG_QUALITY, quality],
+        "png": [cv2.IMWRITE_PNG_COMPRESSION, 6],
+        "webp": [cv2.IMWRITE_WEBP_QUALITY, quality],
+    }
+    try:
+        done, data = cv2.imencode(_SUFFIXES[output], swapped, options[output])
+    except cv2.error as error:
+        raise ValueError(f"a picture of {image.shape[1]}x{image.shape[0]} cannot be a {output} file") from error
+    if not done:
+        raise ValueError(f"a picture of {image.shape[1]}x{image.shape[0]} cannot be a {output} file")
+    return data.tobytes()
+
+
+def _inside(crop: CropBox, size_wh: tuple[int, int]) -> CropBox:
+    x0, y0 = max(crop[0], 0), max(crop[1], 0)
+    x1, y1 = min(crop[2], size_wh[0]), min(crop[3], size_wh[1])
+    if x0 >= x1 or y0 >= y1:
+        raise ValueError(f"crop {crop} holds nothing of a picture of {size_wh[0]}x{size_wh[1]}")
+    return (x0, y0, x1, y1)
+
+
+def _check_mask(mask: NDArray[np.bool_], size_wh: tuple[int, int], rendering: Rendering) -> None:
+    if mask.shape != size_wh[::-1]:
+        raise ValueError(f"mask of {mask.shape[1]}x{mask.shape[0]} for a picture of {size_wh[0]}x{size_wh[1]}")
+    if rendering.background_rgb is None and rendering.format == "jpeg":
+        raise ValueError("a JPEG has no transparency: choose PNG or WebP, or a background colour")
+
+
+def _target(crop: CropBox, rendering: Rendering) -> tuple[int, int]:
+    """Size of the picture that is shown, before a letterbox is put around it."""
+    crop_wh = (crop[2] - crop[0], crop[3] - crop[1])
+    if rendering.size_wh is None:
+        return crop_wh
+    if rendering.shape in ("inside", "letterbox"):
+        fitted = fitted_size(crop_wh, rendering.size_wh)
+        return fitted if rendering.enlarge or (fitted[0] <= crop_wh[0] and fitted[1] <= crop_wh[1]) else crop_wh
+    if rendering.enlarge:
+        return rendering.size_wh
+    frame = (min(rendering.size_wh[0], crop_wh[0]), min(rendering.size_wh[1], crop_wh[1]))
+    return fitted_size(rendering.size_wh, frame)
+
+
+def _needed_size(crop: CropBox, size_wh: tuple[int, int], target: tuple[int, int]) -> tuple[int, int] | None:
+    """Size of the whole picture at which the crop is no smaller than the target; None for all there is."""
+    scale = max(target[0] / (crop[2] - crop[0]), target[1] / (crop[3] - crop[1]))
+    return None if scale >= 1 else (math.ceil(size_wh[0] * scale), math.ceil(size_wh[1] * scale))
+
+
+def _scaled(crop: CropBox, size_wh: tuple[int, int], decoded_wh: tuple[int, int]) -> CropBox:
+    if decoded_wh == size_wh:
+        return crop
+    ratio_x, ratio_y = decoded_wh[0] / size_wh[0], decoded_wh[1] / size_wh[1]
+    return expand((crop[0] * ratio_x, crop[1] * ratio_y, crop[2] * ratio_x, crop[3] * ratio_y), decoded_wh)
+
+
+def _shaped(
+    part: NDArray[np.uint8],
+    target: tuple[int, int],
+    rendering: Rendering,
+    ground: tuple[int, int, int] | None = None,
+) -> NDArray[np.uint8]:
+    if rendering.shape == "crop":
+        height, width = part.shape[:2]
+        inner = fitted_size(target, (width, height))
+        left, top = (width - inner[0]) // 2, (height - inner[1]) // 2
+        part = part[top : top + inner[1], left : left + inner[0]]
+    shown = resize(np.ascontiguousarray(part), target)
+    if rendering.shape != "letterbox" or rendering.size_wh is None:
+        return shown
+    colour = ground or rendering.background_rgb or (0, 0, 0)
+    frame = np.empty((rendering.size_wh[1], rendering.size_wh[0], 3), np.uint8)
+    frame[:] = colour
+    left, top = (rendering.size_wh[0] - target[0]) // 2, (rendering.size_wh[1] - target[1]) // 2
+    frame[top : top + target[1], left : left + target[0]] = shown
+    return frame
+
+
+def _on_ground(image: NDArray[np.uint8], alpha: NDArray[np.uint8], rendering: Rendering) -> NDArray[np.uint8]:
+    if rendering.background_rgb is None:
+        return np.concatenate([image, alpha], axis=2)
+    share = alpha.astype(np.float32) / 255
+    mixed = image * share + np.asarray(rendering.background_rgb, np.float32) * (1 - share)
+    return np.asarray(np.rint(mixed), np.uint8)

@@ -1,0 +1,104 @@
+"""Plain folders: detection and classification without a project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from tests.models.networks import answer_network, black, white
+from tests.models.test_classifier import model_folder
+
+from tamis.errors import UserError
+from tamis.models.classify_folder import classify_folder
+from tamis.models.detect_folder import detect_folder
+from tamis.models.folder import picture_files, read_pictures
+from tamis.vision.decode import decode_rgb
+
+
+def write(path: Path, image: NDArray[np.uint8]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), image)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "pictures"
+    write(root / "b.png", white(128, 64))
+    write(root / "sub" / "a.JPG", white(64, 64))
+    write(root / "dark.png", black(64, 64))
+    (root / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
+    (root / "notes.txt").write_text("not looked at")
+    write(root / ".hidden" / "c.png", white(4, 4))
+    return root
+
+
+@pytest.fixture
+def detector_file(tmp_path: Path) -> Path:
+    rows = np.zeros((60, 6), np.float32)
+    rows[0] = [8, 20, 40, 44, 0.9, 0]
+    rows[1] = [10, 20, 60, 40, 0.5, 1]
+    rows[2] = [30, 20, 60, 40, 0.1, 0]
+    return answer_network(tmp_path / "m.onnx", {"output0": rows}, metadata={"names": "{0: 'car', 1: 'bus'}"})
+
+
+def test_files_are_listed_and_read_in_order(folder: Path) -> None:
+    files = picture_files(folder)
+    assert files == ["b.png", "broken.jpg", "dark.png", "sub/a.JPG"]
+    pictures = list(read_pictures(folder, [*files, *["b.png"] * 9, "lost.png"]))
+    assert [picture.file for picture in pictures] == [*files, *["b.png"] * 9, "lost.png"]
+    assert [picture.image_rgb is None for picture in pictures[:4]] == [False, True, False, False]
+    assert "cannot be read" in pictures[-1].reason
+    reader = read_pictures(folder, files * 10)
+    next(reader)
+    reader.close()
+    with pytest.raises(UserError, match="is no folder"):
+        picture_files(folder / "lost")
+
+
+def test_detection(folder: Path, detector_file: Path, tmp_path: Path) -> None:
+    seen: list[tuple[int, int | None]] = []
+    report = detect_folder(
+        folder,
+        model=str(detector_file),
+        save_crops=tmp_path / "crops",
+        progress=lambda done, total, _: seen.append((done, total)),
+    )
+    assert [(row["file"], row["class"], row["score"]) for row in report["regions"]] == [
+        ("b.png", "car", 0.9),
+        ("b.png", "bus", 0.5),
+        ("sub/a.JPG", "car", 0.9),
+        ("sub/a.JPG", "bus", 0.5),
+    ]
+    assert report["regions"][0]["box"] == [16, 8, 80, 56]
+    assert report["none"] == ["dark.png"]
+    assert [row["file"] for row in report["unreadable"]] == ["broken.jpg"]
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    crops = {path.relative_to(tmp_path / "crops").as_posix() for path in (tmp_path / "crops").rglob("*.*")}
+    assert crops == {"b.png-1.jpg", "b.png-2.jpg", "sub/a.JPG-1.jpg", "sub/a.JPG-2.jpg"}
+    assert decode_rgb((tmp_path / "crops" / "b.png-1.jpg").read_bytes()).shape == (48, 64, 3)
+
+
+def test_detection_of_some_classes(folder: Path, detector_file: Path) -> None:
+    report = detect_folder(folder, model=str(detector_file), classes=" bus ,", min_score=0.05)
+    assert {row["class"] for row in report["regions"]} == {"bus"}
+    with pytest.raises(UserError, match="knows no lorry, tram; it knows car, bus"):
+        detect_folder(folder, model=str(detector_file), classes="bus,tram,lorry")
+
+
+def test_crops_that_cannot_be_written(folder: Path, detector_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(UserError, match="cannot write the crop"):
+        detect_folder(folder, model=str(detector_file), save_crops=tmp_path / "taken")
+
+
+def test_classification(folder: Path, tmp_path: Path) -> None:
+    report = classify_folder(model_folder(tmp_path / "model"), folder)
+    assert [row["file"] for row in report["pictures"]] == ["b.png", "dark.png", "sub/a.JPG"]
+    assert [row["file"] for row in report["unreadable"]] == ["broken.jpg"]
+    label = report["pictures"][0]["labels"]["view"]
+    assert label["value"] == "front"
+    assert label["confidence"] == label["probabilities"]["front"] == pytest.approx(0.6652, abs=1e-4)
+    assert report["pictures"][1]["labels"]["view"]["confidence"] == pytest.approx(1 / 3, abs=1e-4)

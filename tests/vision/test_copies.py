@@ -1,0 +1,101 @@
+"""Verification: edits are copies of the right kind, look-alikes are not, whatever the order."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.realdata import data_folder
+
+from tamis.vision.copies import Orientation, Picture, compare, verify
+from tamis.vision.inspect import small_picture
+
+from .pictures import EDITS, as_image, grey, recompressed, resized, shot, stand
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_recompression_and_scaling_are_told_from_edits(seed: int) -> None:
+    original = Picture(shot(seed))
+    for copy in (recompressed(shot(seed)), resized(shot(seed)), resized(recompressed(shot(seed), 60), 0.7)):
+        verdict = verify(original, Picture(copy))
+        assert verdict is not None
+        assert (verdict.kind, verdict.score > 0.9) == ("recompressed", True)
+
+
+@pytest.mark.parametrize("name", sorted(EDITS))
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_edits_are_copies(name: str, seed: int) -> None:
+    verdict = verify(Picture(shot(seed)), Picture(recompressed(EDITS[name](shot(seed)), 80)))
+    assert verdict is not None
+    assert verdict.kind == "edited"
+    assert verdict.score > 0.5
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_mirrored_and_turned_copies_are_seen_when_turned_back(seed: int) -> None:
+    original = Picture(shot(seed))
+    mirrored = Picture(as_image(shot(seed)[:, ::-1]))
+    assert getattr(verify(original, mirrored, 4), "kind", None) == "mirrored"
+    assert getattr(verify(original, mirrored), "kind", "same_scene") == "same_scene"
+    back: tuple[Orientation, ...] = (3, 2, 1)
+    for turns, orientation in zip((1, 2, 3), back, strict=True):
+        turned = Picture(as_image(np.rot90(shot(seed), -turns)))
+        assert getattr(verify(original, turned, orientation), "kind", None) == "rotated"
+
+
+@pytest.mark.parametrize("seed", range(10, 18))
+def test_another_car_on_the_same_stand_is_no_copy(seed: int) -> None:
+    verdict = verify(Picture(stand(seed)), Picture(stand(seed + 50)))
+    assert verdict is None or verdict.kind == "same_scene"
+    assert getattr(verify(Picture(stand(seed)), Picture(recompressed(stand(seed)))), "kind", None) == "recompressed"
+
+
+@pytest.mark.parametrize("seed", range(20, 26))
+def test_strangers_are_nothing(seed: int) -> None:
+    verdict = verify(Picture(shot(seed)), Picture(shot(seed + 100)))
+    assert verdict is None or verdict.kind == "same_scene"
+
+
+def test_the_same_shape_in_another_colour_is_no_copy_but_its_grey_version_is() -> None:
+    blue = np.full((240, 320, 3), 250, dtype=np.uint8)
+    texture = shot(5, 160, 160).mean(axis=2, keepdims=True) * 0.5
+    blue[40:200, 80:240] = as_image(texture + np.array([20.0, 60.0, 120.0]))
+    red = blue.copy()
+    red[40:200, 80:240] = as_image(texture + np.array([120.0, 40.0, 30.0]))
+    verdict = verify(Picture(blue), Picture(red))
+    assert verdict is None or verdict.kind == "same_scene"
+    assert getattr(verify(Picture(blue), Picture(grey(blue))), "kind", None) == "edited"
+
+
+@pytest.mark.parametrize("name", sorted(EDITS))
+def test_order_and_repetition_change_nothing(name: str) -> None:
+    original, copy = shot(4), EDITS[name](shot(4))
+    found = compare(Picture(original), Picture(copy))
+    assert found == compare(Picture(original), Picture(copy))
+    other_way = compare(Picture(copy), Picture(original))
+    assert found is not None
+    assert other_way is not None
+    assert found.merit() == pytest.approx(other_way.merit(), abs=0.15)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 300), (40, 40), (256, 256)])
+def test_pictures_without_texture_have_nothing_to_compare(shape: tuple[int, int]) -> None:
+    flat = Picture(np.full((*shape, 3), 200, dtype=np.uint8))
+    assert compare(flat, flat) is None
+    assert verify(flat, Picture(shot(1))) is None
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("pair", [("6/1", "6/3"), ("10/1", "10/3"), ("38/1", "38/3"), ("ne17/4", "ne17/8")])
+def test_the_two_sides_of_a_car_in_a_studio_are_no_mirrored_copies(pair: tuple[str, str]) -> None:
+    folder = data_folder("cars", "photos")
+    left, right = (Picture(small_picture((folder / f"{name}.jpg").read_bytes())) for name in pair)
+    assert getattr(verify(left, right, 4), "kind", "same_scene") == "same_scene"
+    mirrored = Picture(recompressed(as_image(left.image_rgb[:, ::-1]), 60))
+    assert getattr(verify(left, mirrored, 4), "kind", None) == "mirrored"
+
+
+@pytest.mark.real
+def test_a_dealers_banner_over_a_photo_leaves_it_a_copy() -> None:
+    folder = data_folder("cars", "photos", "16")
+    banner, plain = (Picture(small_picture((folder / f"{number}.jpg").read_bytes())) for number in (1, 2))
+    assert getattr(verify(banner, plain), "kind", None) == "edited"

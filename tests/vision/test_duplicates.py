@@ -1,0 +1,114 @@
+"""Relations of a set of pictures: complete, verified, and the same in whatever order and batches they come."""
+
+from __future__ import annotations
+
+import random
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from tamis.records import Relation
+from tamis.vision.duplicates import Search, Signature, find_candidates, find_relations, signature_of
+
+from .pictures import EDITS, Image, as_image, bannered, lettered, recompressed, resized, shot, stand
+
+
+def collection() -> dict[int, Image]:
+    """Three originals with copies, two cars on one stand, and strangers; ids out of order on purpose."""
+    pictures: dict[int, Image] = {}
+    for number, seed in enumerate((1, 2, 3)):
+        base = 100 - 30 * number
+        original = shot(seed)
+        copies = [original, recompressed(original), resized(original), lettered(original), bannered(original)]
+        copies += [as_image(original[:, ::-1]), as_image(np.rot90(original)), original.copy()]
+        pictures |= {base + offset: copy for offset, copy in enumerate(copies)}
+    pictures |= {5: stand(11), 6: stand(12), 7: shot(70), 8: shot(71)}
+    return pictures
+
+
+PICTURES = collection()
+SIGNATURES = {identity: signature_of(identity, picture) for identity, picture in PICTURES.items()}
+TURNING = Search(rotated=True)
+
+
+def load(identity: int) -> Image:
+    return PICTURES[identity]
+
+
+def in_batches(order: list[int], cuts: list[int], search: Search) -> list[Relation]:
+    known: list[Signature] = []
+    found: list[Relation] = []
+    for start, end in pairwise([0, *cuts, len(order)]):
+        new = [SIGNATURES[identity] for identity in order[start:end]]
+        found += find_relations(new, known, load, search)
+        known += new
+    return sorted(found, key=lambda relation: (relation.first_id, relation.second_id))
+
+
+ALL_AT_ONCE = find_relations(list(SIGNATURES.values()), [], load, TURNING)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_relations_do_not_depend_on_order_or_batches(seed: int) -> None:
+    generator = random.Random(seed)
+    order = generator.sample(sorted(PICTURES), len(PICTURES))
+    cuts = sorted(generator.sample(range(1, len(order)), generator.randint(1, 6)))
+    assert in_batches(order, cuts, TURNING) == ALL_AT_ONCE
+
+
+def test_one_at_a_time_finds_the_same() -> None:
+    order = sorted(PICTURES, reverse=True)
+    assert in_batches(order, list(range(1, len(order))), TURNING) == ALL_AT_ONCE
+
+
+def test_each_copy_is_related_to_its_original_by_its_kind() -> None:
+    found = {(relation.first_id, relation.second_id): relation for relation in ALL_AT_ONCE}
+    kinds = ["recompressed", "recompressed", "edited", "edited", "mirrored", "rotated", "same_pixels"]
+    for base in (100, 70, 40):
+        assert [found[(base, base + offset)].kind for offset in range(1, 8)] == kinds
+        assert found[(base, base + 7)].score == 1.0
+    for (first, second), relation in found.items():
+        assert relation.kind == "same_scene" or first // 10 == second // 10
+        assert 0 <= relation.score <= 1
+        assert first < second
+
+
+def test_mirrored_and_turned_are_left_out_on_request() -> None:
+    everything = list(SIGNATURES.values())
+    plain = {relation.kind for relation in find_relations(everything, [], load, Search(mirrored=False))}
+    assert plain <= {"same_pixels", "recompressed", "edited", "same_scene"}
+    assert "mirrored" in {relation.kind for relation in find_relations(everything, [], load)}
+
+
+def test_equal_pixels_are_never_loaded() -> None:
+    def refuse(identity: int) -> Image:
+        raise AssertionError(f"picture {identity} was loaded")
+
+    rows = [Signature(identity, 5, 5, "same") for identity in (3, 1, 2)]
+    found = find_relations(rows[:2], rows[2:], refuse)
+    assert [(relation.first_id, relation.second_id) for relation in found] == [(1, 2), (1, 3), (2, 3)]
+    assert {relation.kind for relation in found} == {"same_pixels"}
+
+
+def test_candidates_need_a_new_picture() -> None:
+    known = [SIGNATURES[identity] for identity in (100, 101, 102)]
+    assert find_candidates([], known) == ([], [])
+    identical, candidates = find_candidates([SIGNATURES[103]], known)
+    assert identical == []
+    assert {103} <= {candidate.second_id for candidate in candidates}
+    assert all(103 in (candidate.first_id, candidate.second_id) for candidate in candidates)
+
+
+def test_regions_have_relations_of_their_own() -> None:
+    crops = {1: as_image(shot(1)[40:300, 60:400]), 2: as_image(resized(shot(1))[20:150, 30:200]), 3: shot(2)}
+    rows = [signature_of(identity, crop) for identity, crop in crops.items()]
+    found = find_relations(rows, [], crops.__getitem__, Search(level="region", radius=14, joint_radius=26))
+    assert [(relation.level, relation.first_id, relation.second_id) for relation in found] == [("region", 1, 2)]
+
+
+@pytest.mark.parametrize("name", sorted(EDITS))
+def test_edits_are_proposed_by_signatures(name: str) -> None:
+    rows = [signature_of(1, shot(9)), signature_of(2, EDITS[name](shot(9)))]
+    _, candidates = find_candidates(rows, [])
+    assert candidates

@@ -1,0 +1,67 @@
+"""Signatures: laws of mirroring and turning, range, and nearness of copies."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from tamis.vision.signatures import as_unsigned, hamming, mirrored_dhash, mirrored_phash, signatures, turned_phashes
+
+SIGNED = st.integers(-(2**63), 2**63 - 1)
+
+
+def blobs(seed: int, size_wh: tuple[int, int] = (160, 120)) -> NDArray[np.uint8]:
+    """A smooth random picture with energy in all low frequencies."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (9, 11)).astype(np.uint8)
+    return np.asarray(cv2.resize(coarse, size_wh, interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_derived_signatures_are_those_of_the_mirrored_and_turned_picture(seed: int) -> None:
+    picture = blobs(seed)
+    stored = signatures(picture)
+    assert hamming(stored.phash_mirrored, signatures(np.ascontiguousarray(picture[:, ::-1])).phash) <= 2
+    assert hamming(mirrored_dhash(stored.dhash), signatures(np.ascontiguousarray(picture[:, ::-1])).dhash) <= 4
+    for turns, derived in zip((-1, -2, -3), turned_phashes(stored.phash), strict=True):
+        assert hamming(derived, signatures(np.ascontiguousarray(np.rot90(picture, turns))).phash) <= 2
+
+
+@given(SIGNED)
+def test_mirroring_twice_and_turning_four_times_change_nothing(phash: int) -> None:
+    assert mirrored_phash(mirrored_phash(phash)) == phash
+    assert mirrored_dhash(mirrored_dhash(phash)) == phash
+    quarter, half, three_quarters = turned_phashes(phash)
+    assert turned_phashes(quarter)[0] == half
+    assert turned_phashes(half)[0] == three_quarters
+    assert turned_phashes(three_quarters)[0] == phash
+
+
+@given(SIGNED, SIGNED)
+def test_hamming_counts_differing_bits_of_signed_integers(first: int, second: int) -> None:
+    unsigned = as_unsigned(np.array([first, second]))
+    assert hamming(first, second) == int(np.bitwise_count(unsigned[0] ^ unsigned[1]))
+    assert hamming(first, first) == 0
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_copies_are_near_and_strangers_far(seed: int) -> None:
+    picture = blobs(seed)
+    stored = signatures(picture)
+    smaller = np.asarray(cv2.resize(picture, (64, 64), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    brighter = (picture * 0.8 + 40).astype(np.uint8)
+    noisy = np.clip(picture + np.random.default_rng(seed).normal(0, 8, picture.shape), 0, 255).astype(np.uint8)
+    for copy in (smaller, brighter, noisy):
+        assert hamming(stored.phash, signatures(copy).phash) <= 4
+        assert hamming(stored.dhash, signatures(copy).dhash) <= 6
+    assert hamming(stored.phash, signatures(blobs(seed + 100)).phash) >= 16
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 50), (50, 1), (2, 3)])
+def test_the_smallest_pictures_have_signatures_within_64_signed_bits(shape: tuple[int, int]) -> None:
+    stored = signatures(np.full(shape, 77, dtype=np.uint8))
+    for value in (stored.phash, stored.phash_mirrored, stored.dhash):
+        assert -(2**63) <= value < 2**63
