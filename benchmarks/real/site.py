@@ -17,14 +17,14 @@ PAGE_SIZE = 50
 
 @dataclass(frozen=True)
 class Product:
-    """One item for sale, at a price, as every shop states one; `photos` are paths below the data set's folder."""
+    """One item, with a price or without one; `photos` are paths below the data set's folder."""
 
     id: str
     title: str
     photos: Sequence[str]
     description: str = ""
     brand: str = ""
-    price: str = "10.00"
+    price: str = ""
     currency: str = "USD"
     seller: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict)

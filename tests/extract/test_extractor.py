@@ -262,3 +262,32 @@ def test_no_page_raises(fragments: list[str], url: str) -> None:
     for body in (text, text.encode("utf-8", "surrogatepass")):
         for address in (URL, url):
             json.dumps(extract_page(body, address).to_json())
+
+
+def plain_item(title: str = "Red scarf", head: str = "") -> str:
+    """A page without structured data and without a price."""
+    gallery = "<div class='gallery'><img src='/photos/7.jpg' alt=''></div>"
+    return page(f"<title>{title}</title>{head}", f"<h1>{title}</h1>{gallery}<dl><dt>Seller</dt><dd>Ann</dd></dl>")
+
+
+@pytest.mark.parametrize("url", ["https://shop.example/item/7.html", "https://shop.example/red-scarf"])
+def test_a_plain_page_without_a_price_is_an_item_where_a_result_page_lists_it(url: str) -> None:
+    read = extract_page(plain_item(), url, linked_as="item")
+    assert read.kind == "item"
+    assert read.item is not None
+    assert (read.item.title, read.item.price) == ("Red scarf", None)
+    assert list(read.item.images) == ["https://shop.example/photos/7.jpg"]
+    assert read.item.attributes["Seller"] == "Ann"
+    assert extract_page(plain_item(), "https://shop.example/red-scarf").kind == "other"
+
+
+def test_what_a_result_page_lists_is_no_item_for_that_alone() -> None:
+    article = plain_item(head="<meta property='og:type' content='article'>")
+    assert extract_page(article, URL, linked_as="item").kind == "other"
+    without_pictures = page("<title>About us</title>", "<h1>About us</h1><p>We sell scarves.</p>")
+    assert extract_page(without_pictures, "https://shop.example/about", linked_as="item").kind == "other"
+    cards = "".join(
+        f"<li><a href='/s/{n}'><img src='/t/{n}.jpg'><h2>Scarf {n}</h2></a> $1{n}.00</li>" for n in range(12)
+    )
+    category = page("<title>Scarves</title>", f"<h1>Scarves</h1><p>12 results</p><ul>{cards}</ul>")
+    assert extract_page(category, "https://shop.example/scarves", linked_as="item").kind == "results"

@@ -130,7 +130,9 @@ def read_page(
     }
     if reason := _no_page(answer.body, content_type):
         return settle(task, standing("unreadable", reason), settings, answer.at, **columns)
-    extraction = extract_page(answer.body, answer.url, content_type=content_type, recipe=place.recipe)
+    extraction = extract_page(
+        answer.body, answer.url, content_type=content_type, recipe=place.recipe, linked_as=task.kind
+    )
     directives = extraction.directives | header_directives(answer.headers.get("x-robots-tag", ()), settings.user_agent)
     heeded = directives if settings.obey_robots else frozenset()
     columns["directives"] = ", ".join(sorted(directives))[:1000] or None

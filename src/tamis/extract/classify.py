@@ -39,6 +39,8 @@ class Evidence:
     """Embedded state holds an object of the page's name that has a price or pictures."""
     is_aggregate: bool
     """The product that fits stands for several offers, as one may that stands for a whole result page."""
+    is_listed: bool
+    """A result page links the page as one of its listings, and it shows a heading and pictures of its own."""
 
 
 def classify(outline: Outline, nodes: list[Node], evidence: Evidence) -> PageKind:
@@ -56,7 +58,8 @@ def classify(outline: Outline, nodes: list[Node], evidence: Evidence) -> PageKin
         return "item"
     if max(item_score, results_score) < 2.0:
         return "other"
-    if item_score >= results_score and (evidence.prices or evidence.structured_fit or item_score >= 4):
+    says_item = evidence.prices or evidence.structured_fit or evidence.is_listed or item_score >= 4
+    if item_score >= results_score and says_item:
         return "item"
     return "results" if group is not None or is_list else "other"
 
@@ -74,6 +77,6 @@ def _item_score(outline: Outline, evidence: Evidence) -> float:
     score = evidence.structured_fit / 2
     score += 2.0 * has_buy_button(outline)
     score += 2.0 if near else 0.5 * bool(evidence.prices)
-    score += evidence.number + 2.0 * evidence.has_state + 1.0 * says_gone(outline)
+    score += evidence.number + 2.0 * evidence.has_state + 1.0 * says_gone(outline) + 2.0 * evidence.is_listed
     score += 1.0 * bool(_DETAIL_URL.search(urlsplit(page.url).path))
     return score + 0.5 * (outline.title[0] is not None)

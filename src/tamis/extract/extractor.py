@@ -12,9 +12,9 @@ from tamis.extract.choices import settle
 from tamis.extract.classify import Evidence, classify
 from tamis.extract.declared import declared_links, read_declared
 from tamis.extract.gallery import gallery
-from tamis.extract.linked import Node, json_ld_nodes, microdata_nodes, rdfa_nodes, values_of
+from tamis.extract.linked import Node, json_ld_nodes, microdata_nodes, rdfa_nodes, types_of, values_of
 from tamis.extract.listing import read_links
-from tamis.extract.markup import page_pictures
+from tamis.extract.markup import PagePicture, page_pictures
 from tamis.extract.merge import merge_readings
 from tamis.extract.meta import read_meta
 from tamis.extract.outline import Outline, overlap
@@ -27,14 +27,22 @@ from tamis.extract.visible import visible_availability, visible_description, vis
 from tamis.extract.words import BRAND_LABELS, GTIN_LABELS, MODEL_LABELS, label_key
 from tamis.recipes.recipe import Recipe
 
+_ARTICLES = frozenset({"article", "blogposting", "newsarticle", "techarticle"})
+
 
 def extract_page(
-    body: bytes | str, url: str, *, content_type: str | None = None, recipe: Recipe | None = None
+    body: bytes | str,
+    url: str,
+    *,
+    content_type: str | None = None,
+    recipe: Recipe | None = None,
+    linked_as: str | None = None,
 ) -> Extraction:
     """Read one page: what kind it is, the item that it shows, and where it leads.
 
     Pure: no network, no files. Never raises on hostile input; what exceeds the limits of size, nesting and
-    number is left out. What `recipe` declares goes before what is found by general rules.
+    number is left out. What `recipe` declares goes before what is found by general rules. A page that a result page
+    links as one of its listings (`linked_as` is "item") needs less of its own to be taken for an item.
     """
     recipe = recipe or Recipe()
     page = parse_page(body, url, content_type)
@@ -48,6 +56,7 @@ def extract_page(
     pairs = spec_pairs(outline)
     readings.append(_visible_reading(outline, pairs))
     prices = visible_prices(outline)
+    pictures = page_pictures(page) if linked_as == "item" else None
     evidence = Evidence(
         structured_fit=max((_fit(page, outline, reading) for reading in structured), default=0.0),
         products=sum(map(is_product, nodes)),
@@ -55,12 +64,13 @@ def extract_page(
         number=number_evidence(outline, pairs),
         has_state=any(r.source == "state" and ("price" in r.fields or r.images) for r in readings),
         is_aggregate=any(_is_aggregate(reading) for reading in structured),
+        is_listed=pictures is not None and _shows_a_thing(outline, nodes, pictures),
     )
     kind = recipe.kind_of(url)
     if kind not in {"item", "results"}:
         kind = classify(outline, nodes, evidence)
     if kind == "item":
-        merged = merge_readings(readings, _images(outline, readings, documents))
+        merged = merge_readings(readings, _images(outline, readings, documents, pictures))
         item = settle(merged, outline, readings, prices, pairs)
         images = tuple(dict.fromkeys(map(recipe.picture_url, item.images)))
         return Extraction(url, "item", replace(item, images=images), PageLinks(), page.directives)
@@ -68,6 +78,14 @@ def extract_page(
         links = declared_links(page, [*documents, *linked["json-ld"]], recipe, read_links(outline, nodes))
         return Extraction(url, "results", None, links, page.directives)
     return Extraction(url, "other", None, PageLinks(), page.directives)
+
+
+def _shows_a_thing(outline: Outline, nodes: list[Node], pictures: list[PagePicture]) -> bool:
+    """Tell whether the page has a heading and pictures of its own, and is no article."""
+    is_article = outline.page.meta("og:type") == "article" or any(types_of(node) & _ARTICLES for node in nodes)
+    if is_article or outline.title[0] is None:
+        return False
+    return any(not shown.leads_away and not outline.is_aside(shown.element) for shown in pictures)
 
 
 def _structured_readings(page: Page, outline: Outline, linked: dict[str, list[Node]]) -> list[Reading]:
@@ -138,10 +156,12 @@ def _labelled(pairs: dict[str, str], labels: frozenset[str]) -> str | None:
     return next((value for name, value in pairs.items() if label_key(name) in labels and len(value) <= 60), None)
 
 
-def _images(outline: Outline, readings: list[Reading], documents: list[Any]) -> list[str]:
+def _images(
+    outline: Outline, readings: list[Reading], documents: list[Any], pictures: list[PagePicture] | None
+) -> list[str]:
     """Return the item's photos; what a recipe selects is complete as it is."""
     holders = [reading for reading in readings if reading.images]
     if holders and holders[0].source.startswith("recipe:"):
         return list(holders[0].images)
     stated = [reading.images for reading in holders]
-    return gallery(outline, page_pictures(outline.page), stated, documents)
+    return gallery(outline, page_pictures(outline.page) if pictures is None else pictures, stated, documents)
