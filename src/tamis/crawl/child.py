@@ -23,6 +23,7 @@ from scrapy.crawler import AsyncCrawlerProcess, Crawler
 
 from tamis.crawl.agenda import Agenda
 from tamis.crawl.frontier import Frontier
+from tamis.crawl.headers import bound_headers
 from tamis.crawl.hosts import HostTable
 from tamis.crawl.reading import Place
 from tamis.crawl.run import GRACE_SECONDS, CrawlReport
@@ -64,6 +65,7 @@ class CrawlerProcess:
         self._stopped = threading.Event()
         self._agenda = make_agenda(project, limit)
         settings = project.settings.crawl
+        bound_headers()
         self._process = AsyncCrawlerProcess(scrapy_settings(settings), install_root_handler=False)
         self._crawler: Crawler = self._process.create_crawler(FrontierSpider)
         self._process.crawl(self._crawler, agenda=self._agenda, settings=settings, report=voice.progress)

@@ -70,9 +70,9 @@ def unreachable(name: str, cause: str) -> Outcome:
     return Outcome(name, reason, passing=True, blames_host=True)
 
 
-def too_large(limit: int) -> Outcome:
-    """The body, or what it unpacks to, is beyond the limit."""
-    return Outcome("too_large", f"more than {limit} bytes")
+def too_large(limit: int, what: str = "") -> Outcome:
+    """The body, what it unpacks to, or what `what` names, is beyond the limit."""
+    return Outcome("too_large", f"{what}more than {limit} bytes")
 
 
 def standing(name: str, reason: str | None) -> Outcome:

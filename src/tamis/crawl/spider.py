@@ -31,6 +31,7 @@ from twisted.python.failure import Failure
 
 from tamis.config import CrawlSettings
 from tamis.crawl.agenda import Agenda, Ask, Finished, Wait
+from tamis.crawl.headers import MAX_HEADER_BYTES, is_header_too_large
 from tamis.crawl.outcomes import Outcome, standing, timed_out, too_large, unreachable
 from tamis.crawl.reading import PageAnswer
 from tamis.crawl.resolver import ALLOW_PRIVATE_SETTING, refused
@@ -145,6 +146,8 @@ class FrontierSpider(scrapy.Spider):
             return timed_out(self._limits.timeout)
         if isinstance(error, DownloadCancelledError | IgnoreRequest):
             return too_large(self._limits.max_page_bytes)
+        if is_header_too_large(error):
+            return too_large(MAX_HEADER_BYTES, "the header has ")
         if isinstance(error, CannotResolveHostError) and host in refused:
             return standing("private", private_reason(host, refused[host]))
         return _broken_connection(error, host)
