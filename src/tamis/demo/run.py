@@ -83,6 +83,9 @@ keep_from = 0.6
 """
 
 
+_PORT = 8409
+
+
 @dataclass
 class DemoResult:
     """What the demo found, beside the truth; seconds by step."""
@@ -158,7 +161,7 @@ def run_demo(folder: Path, listings: int, *, note: Callable[[str], None], stop: 
     """
     folder = folder.absolute()
     _clear(folder)
-    with DemoSite(SiteOptions(listings=listings)) as site:
+    with _market_place(listings) as site:
         truth = load_truth(listings, base_url=site.url)
         demo = _Demo(folder, truth, DemoResult(folder), note, stop)
         write_demo_project(folder, site.start_url)
@@ -171,6 +174,21 @@ def run_demo(folder: Path, listings: int, *, note: Callable[[str], None], stop: 
     finally:
         project.close()
     return demo.result
+
+
+@contextmanager
+def _market_place(listings: int) -> Iterator[DemoSite]:
+    """The site at its usual port, or at a free one: addresses decide the splits, so that each demo has the same."""
+    site = DemoSite(SiteOptions(listings=listings, port=_PORT))
+    try:
+        site.start()
+    except UserError:
+        site = DemoSite(SiteOptions(listings=listings))
+        site.start()
+    try:
+        yield site
+    finally:
+        site.stop()
 
 
 def write_settings(folder: Path, address: str, more: str = "") -> None:
