@@ -213,7 +213,7 @@ class TrainDefaults(Section):
     backbone: str = decides("tf_efficientnet_lite0", "network of timm, such as resnet18 or tf_efficientnet_lite0")
     weights: str = decides("auto", "auto, none, hub or a file")
     method: Literal["auto", "linear", "finetune"] = decides("auto", "heads on frozen features, or the whole network")
-    size: int = decides(224, "side of the network's input, in pixels", ge=32, le=1024)
+    size: int = decides(0, "side of the network's input, in pixels; 0: by method and number", ge=0, le=1024)
     fit: Literal["letterbox", "stretch", "crop"] = decides("letterbox", "how a picture comes into the square")
     epochs: int = decides(12, "passes over the training split when fine-tuning", ge=1)
     batch_size: int = decides(32, "samples a step", ge=1)

@@ -16,6 +16,7 @@ from tamis.train.targets import (
     MISSING,
     check_trainable,
     choose_method,
+    choose_size,
     class_weights,
     may_flip,
     may_jitter_colour,
@@ -129,11 +130,21 @@ def test_linear_needs_pretrained_features() -> None:
         choose_method(TrainSettings(method="linear"), pretrained=False, on_card=True)
 
 
+def test_few_samples_are_seen_large_where_only_heads_are_fitted() -> None:
+    linear = TrainSettings(method="linear")
+    sizes = [choose_size(linear, samples) for samples in (50, 1_000, 3_000, 100_000)]
+    assert sizes == [384, 384, 320, 224]
+    assert choose_size(TrainSettings(method="finetune"), 50) == 224
+    assert choose_size(TrainSettings(method="linear", size=96), 50) == 96
+
+
 def test_settings_name_what_is_wrong() -> None:
     with pytest.raises(UserError, match="epochs = 0 must be from 1"):
         TrainSettings(epochs=0)
     with pytest.raises(UserError, match="method = 'magic' is none of auto, linear, finetune"):
         TrainSettings(method="magic")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"size = 16 must be 0 \(automatic\) or from 32"):
+        TrainSettings(size=16)
     with pytest.raises(UserError, match="unknown training setting 'epoch'"):
         TrainSettings.from_json({"epoch": 3})
 

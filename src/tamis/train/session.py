@@ -25,7 +25,7 @@ from tamis.train.loop import Fitted, Job, device_of, finetune, validate
 from tamis.train.metrics import fit_temperature
 from tamis.train.model import MultiTaskModel
 from tamis.train.settings import TrainSettings
-from tamis.train.targets import MISSING, Targets, check_trainable, choose_method, read_targets
+from tamis.train.targets import MISSING, Targets, check_trainable, choose_method, choose_size, read_targets
 from tamis.vision.card import AttributeHead, ModelCard, file_sha256
 
 #: Where the parts of a training begin and end on the scale of its progress.
@@ -92,6 +92,7 @@ def _prepare(
     device = device_of(settings)
     pretrained = load_pretrained(backbone, settings.backbone, settings.weights)
     settings = replace(settings, method=choose_method(settings, pretrained=pretrained, on_card=device.type == "cuda"))
+    settings = replace(settings, size=choose_size(settings, len(targets.samples)))
     preprocessing = preprocessing_of(backbone, settings)
     crops = fitted_crops(snapshot, preprocessing, work, _part(progress, 0.0, _READ))
     model = MultiTaskModel(backbone, targets.attributes, settings.dropout)

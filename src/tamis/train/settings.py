@@ -16,6 +16,9 @@ Precision = Literal["auto", "32", "16", "bf16"]
 ClassWeights = Literal["balanced", "sqrt", "none"]
 Augment = Literal["none", "light", "strong"]
 
+#: Side of the smallest square that networks of five halvings see anything in, in pixels.
+LEAST_SIZE = 32
+
 
 @dataclass(frozen=True, slots=True)
 class TrainSettings:
@@ -28,7 +31,7 @@ class TrainSettings:
             .pt, .pth; a pickle is read as tensors alone).
         method: "linear" fits the heads on the frozen backbone's features, in seconds; "finetune" goes on from there and
             trains all of it; "auto" is described at `tamis.train.targets.choose_method`.
-        size: side of the square that the network sees, in pixels.
+        size: side of the square that the network sees, in pixels; 0 is described at `tamis.train.targets.choose_size`.
         fit: what becomes of another aspect; see `Preprocessing`.
         epochs: passes over the training split when fine-tuning.
         batch_size: samples a step.
@@ -56,7 +59,7 @@ class TrainSettings:
     backbone: str = "tf_efficientnet_lite0"
     weights: str = "auto"
     method: Method = "auto"
-    size: int = 224
+    size: int = 0
     fit: Fit = "letterbox"
     epochs: int = 12
     batch_size: int = 32
@@ -86,6 +89,8 @@ class TrainSettings:
             value = getattr(self, name)
             if not least <= value <= most:
                 raise UserError(f"training setting {name} = {value} must be from {least:g} to {most:g}")
+        if 0 < self.size < LEAST_SIZE:
+            raise UserError(f"training setting size = {self.size} must be 0 (automatic) or from {LEAST_SIZE}")
 
     def to_json(self) -> dict[str, Any]:
         """The settings as plain JSON values."""
@@ -109,7 +114,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "augment": get_args(Augment),
 }
 _RANGES: dict[str, tuple[float, float]] = {
-    "size": (32, 1024),
+    "size": (0, 1024),
     "epochs": (1, 10_000),
     "batch_size": (2, 4096),
     "learning_rate": (1e-7, 10),
