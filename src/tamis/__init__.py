@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -9,6 +10,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ScrapingHandler", "__version__"]
 __version__ = "0.1.0"
+
+# Torch reads it when it is loaded. Threads of OpenMP that wait by spinning take the processor from whatever else runs:
+# beside other work a network is then less than half as fast.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def __getattr__(name: str) -> Any:
