@@ -1,11 +1,17 @@
-"""2,200 catalogue photographs: rules written on one half of the titles, and one network for five attributes."""
+"""2,200 catalogue photographs: rules written on one half of the titles, and one network for five attributes.
+
+Heads on frozen features learn nothing from each other; `--set method=finetune` compares networks that share what they
+learn. What follows `--set` goes to `tamis train`.
+"""
 
 from __future__ import annotations
 
+import argparse
 import csv
 import shutil
 import tempfile
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks.real.site import Product, serve
@@ -44,6 +50,9 @@ size = 128
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of tamis train")
+    chosen = _each("--set", parser.parse_args().set)
     data = DATA / "fashion"
     products = list(csv.DictReader((data / "products.csv").open(encoding="utf-8")))
     work = Path(tempfile.mkdtemp(prefix="tamis-fashion-"))
@@ -58,7 +67,7 @@ def main() -> None:
         items, pictures = (rows(project, f"SELECT count(*) FROM {name}")[0][0] for name in ("item", "picture"))
         print(f"items: {items} of {len(products)}; pictures: {pictures}")
         score_rules(project, products)
-        learn(project, products)
+        learn(project, products, chosen)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -97,16 +106,17 @@ def score_rules(project: Path, products: list[dict[str, str]]) -> None:
         )
 
 
-def learn(project: Path, products: list[dict[str, str]]) -> None:
-    """Take the stated attributes as labels, and train one network for all and one for each."""
+def learn(project: Path, products: list[dict[str, str]], chosen: list[str]) -> None:
+    """Take the stated attributes as labels, and train one network for all and one for each, with the chosen options."""
     write_stated_rules(project / "rules.toml", products)
     tamis("run", "mine", "--project", project)
     name = tamis("snapshot", "--project", project)["name"]
     with timed("one network for all"):
-        together = tamis("train", name, "--project", project, "--name", "all", *_each("--attribute", LEARNED))
+        together = tamis("train", name, "--project", project, "--name", "all", *chosen, *_each("--attribute", LEARNED))
     print("attribute      samples  macro F1 together  alone  majority")
     for attribute in LEARNED:
-        alone = tamis("train", name, "--project", project, "--name", attribute, "--attribute", attribute)
+        named = ("--name", attribute, "--attribute", attribute)
+        alone = tamis("train", name, "--project", project, *named, *chosen)
         both, single = (one["metrics"]["attributes"][attribute] for one in (together, alone))
         print(
             f"{attribute:<13}  {both['samples']:>7}  {both['macro_f1']['value']:>17.3f}  "
@@ -114,7 +124,7 @@ def learn(project: Path, products: list[dict[str, str]]) -> None:
         )
 
 
-def _each(option: str, values: tuple[str, ...]) -> list[str]:
+def _each(option: str, values: Iterable[str]) -> list[str]:
     return [part for value in values for part in (option, value)]
 
 
