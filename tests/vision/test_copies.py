@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tests.realdata import data_folder
 
-from tamis.vision.copies import Orientation, Picture, compare, verify
+from tamis.vision.copies import INVERSE, Orientation, Picture, compare, verify
 from tamis.vision.inspect import small_picture
 
 from .pictures import EDITS, as_image, grey, recompressed, resized, shot, stand
@@ -75,6 +75,18 @@ def test_order_and_repetition_change_nothing(name: str) -> None:
     assert found is not None
     assert other_way is not None
     assert found.merit() == pytest.approx(other_way.merit(), abs=0.15)
+
+
+@pytest.mark.parametrize("orientation", range(8))
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_pictures_of_one_size_may_change_places(seed: int, orientation: Orientation) -> None:
+    original = shot(seed)
+    copy = recompressed(original, 40)
+    mirrored = copy[:, ::-1] if orientation >= 4 else copy
+    first, second = Picture(original), Picture(as_image(np.rot90(mirrored, -(orientation % 4))))
+    back = INVERSE[orientation]
+    assert verify(first, second, back) == verify(second, first, orientation)
+    assert verify(first, second, back) is not None
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 300), (40, 40), (256, 256)])

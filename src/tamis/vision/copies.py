@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import blake2b
 from typing import Literal
 
 import cv2
@@ -25,6 +26,9 @@ Matrix = NDArray[np.float64]
 
 #: How the second picture is turned before it is compared: clockwise quarter turns, plus 4 if mirrored before that.
 Orientation = Literal[0, 1, 2, 3, 4, 5, 6, 7]
+
+#: Orientation that undoes each one; a mirrored turn undoes itself.
+INVERSE: tuple[Orientation, ...] = (0, 3, 2, 1, 4, 5, 6, 7)
 
 #: Long side, in pixels, of the frame in which aligned pictures are compared.
 _FRAME_SIDE = 160
@@ -72,6 +76,11 @@ class Picture:
         self.image_rgb = to_reference(image_rgb, REFERENCE_SIDE)
         self.grey = to_luma(self.image_rgb)
         self._turned: dict[Orientation, Picture] = {}
+
+    @cached_property
+    def content(self) -> bytes:
+        """A key that depends on the pixels alone, by which pictures are put in order."""
+        return blake2b(self.image_rgb.tobytes(), digest_size=16).digest()
 
     @cached_property
     def frame(self) -> Grey:
@@ -155,8 +164,11 @@ def verify(first: Picture, second: Picture, orientation: Orientation = 0) -> Ver
     """Return what two pictures are to each other, or None when they are nothing.
 
     `orientation` says how `second` is to be turned to meet `first`. A score below one half comes with the kind
-    `same_scene`: much is alike, but it is not the same shot.
+    `same_scene`: much is alike, but it is not the same shot. The two may change places, and the orientation with them:
+    the answer is the same.
     """
+    if second.content < first.content:
+        first, second, orientation = second, first, INVERSE[orientation]
     evidence = compare(first, second.turned(orientation))
     if evidence is None:
         return None

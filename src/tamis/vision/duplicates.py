@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tamis.records import Level, Relation
-from tamis.vision.copies import Orientation, Picture, Verdict, verify
+from tamis.vision.copies import INVERSE, Orientation, Picture, Verdict, verify
 from tamis.vision.quality import to_luma, to_reference
 from tamis.vision.signatures import (
     as_unsigned,
@@ -33,8 +33,6 @@ Load = Callable[[int], NDArray[np.uint8]]
 CACHED_PICTURES = 800
 #: First pictures of pairs that are kept at hand while the second ones pass by.
 _BLOCK = 600
-#: Orientation that undoes each one; a mirrored turn undoes itself.
-_INVERSE: tuple[Orientation, ...] = (0, 3, 2, 1, 4, 5, 6, 7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +178,7 @@ class _Proposals:
         )
         for our_id, their_id, distance in rows:
             # A candidate says how the second is turned to meet the first.
-            key = (their_id, our_id, orientation) if our_id > their_id else (our_id, their_id, _INVERSE[orientation])
+            key = (their_id, our_id, orientation) if our_id > their_id else (our_id, their_id, INVERSE[orientation])
             self._found[key] = min(distance, self._found.get(key, distance))
 
     def candidates(self, settled: Collection[tuple[int, int]]) -> list[Candidate]:
