@@ -69,9 +69,11 @@ class SourceSettings(Section):
     kind: Literal["site", "urls", "folder"] = decides("site", "a site, a file of page URLs, or a folder of pictures")
     address: str = decides(..., "first URL, or the path of the file or folder")
     recipe: str = decides("generic", "recipe that reads its pages: a name, or a file below recipes/")
-    max_pages: int = decides(100_000, "budget of pages", ge=1)
+    max_pages: int = decides(100_000, "budget of pages of one pass", ge=1)
+    max_bytes: int = decides(0, "budget of bytes of one pass, unpacked; 0: any number", ge=0)
     max_depth: int = decides(50, "links from the first page", ge=0)
     follow_subdomains: bool = decides(False, "whether other hosts of the same domain belong to the source")
+    refuse_traps: bool = decides(True, "whether calendars, endless parameters and growing paths are refused")
 
 
 class CrawlSettings(Section):
@@ -90,6 +92,7 @@ class CrawlSettings(Section):
     allow_private: bool = decides(False, "whether addresses of this machine and of private networks may be asked")
     breaker: int = decides(10, "failures in a row that pause a host", ge=1)
     breaker_wait: float = decides(900.0, "seconds that a failing host is paused", ge=0)
+    block_wait: float = decides(3600.0, "seconds that a host which serves a block page is left alone", ge=0)
 
 
 class DownloadSettings(Section):

@@ -74,9 +74,10 @@ def run_pipeline(
 def _run_step(project: Project, name: str, limit: int | None, monitor: Monitor) -> StageReport:
     progress, stop = monitor.progress(name), monitor.stop
     if name == "crawl":
-        from tamis.crawl.run import crawl  # noqa: PLC0415 - the crawler loads when it is used
+        from tamis.crawl.budget import RunLimits  # noqa: PLC0415 - the crawler loads when it is used
+        from tamis.crawl.run import crawl  # noqa: PLC0415
 
-        crawled = crawl(project, limit=limit, progress=progress, stop=stop)
+        crawled = crawl(project, limits=RunLimits(limit), progress=progress, stop=stop)
         return _network_report(name, crawled.pages, crawled.failures, crawled.seconds, crawled.stopped)
     if name == "download":
         from tamis.crawl.download import download  # noqa: PLC0415

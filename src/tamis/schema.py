@@ -81,6 +81,15 @@ source = Table(
     Column("kind", String(16), nullable=False, comment="site, urls or folder"),
     Column("address", Text, nullable=False, comment="first URL, or the file or folder"),
     Column("recipe", _exact(100), nullable=False, comment="recipe that reads its pages"),
+    Column(
+        "round",
+        Integer,
+        nullable=False,
+        default=1,
+        comment="pass over its pages, from 1; `tamis crawl --again` begins the next",
+    ),
+    Column("round_began_at", Double, comment="when the pass began; null for the first"),
+    Column("round_ended_at", Double, comment="when nothing was left to ask for in the pass"),
     comment="Where listings come from.",
 )
 
@@ -120,23 +129,34 @@ page = Table(
     Column(
         "outcome",
         String(32),
-        comment="ok, not_found, gone, robots, redirected, offsite, unreadable, server_error, timeout, ...",
+        comment="ok, not_found, gone, robots, redirected, offsite, trap, blocked, unreadable, server_error, ...",
     ),
     Column("reason", Text, comment="one line for people"),
     Column("depth", Integer, nullable=False, comment="links from the start page"),
     Column("priority", Integer, nullable=False, comment="larger first"),
     Column("found_on", _id_type(), comment="page that linked here first"),
+    Column("listed_at", Double, comment="last time that a result page listed it as one of its results"),
+    Column("form", _digest(32), comment="digest of the URL without its numbers and values: session traps repeat it"),
+    Column(
+        "found", Integer, comment="items, and links of another form, that it brought; 0 for many in a row is a trap"
+    ),
     Column("status", Integer, comment="HTTP status"),
     Column("robots_verdict", String(32), comment="what robots.txt said: allowed, forbidden, unavailable, ignored"),
     Column("directives", Text, comment="X-Robots-Tag and robots meta of the page"),
     Column("content_type", Text, comment="as the server said"),
     Column("body_sha256", _digest(64), comment="stored body, gzip-compressed in the blob store"),
+    Column("size", BigInteger, comment="bytes of the last answer's body, unpacked"),
+    Column(
+        "reader", _digest(32), comment="of the extractor and the recipe that read it; another one makes a replay due"
+    ),
     Column("etag", Text, comment="for the next conditional request"),
     Column("last_modified", Text, comment="for the next conditional request"),
-    Column("attempts", Integer, nullable=False, comment="requests made"),
+    Column("attempts", Integer, nullable=False, comment="requests made since it was last due"),
     Column("not_before", Double, nullable=False, comment="a failed page waits until then"),
     Column("fetched_at", Double, comment="time of the last answer"),
     Index(None, "state", "host", "priority"),
+    Index(None, "host", "form", "fetched_at"),
+    Index(None, "source_id", "state"),
     comment="The frontier and its history: a URL is a row before it is requested.",
 )
 
@@ -175,7 +195,48 @@ item = Table(
     Column("first_seen", Double, nullable=False, comment="first time"),
     Column("last_seen", Double, nullable=False, comment="last time"),
     Column("vanished_at", Double, comment="when it was no longer there"),
+    Index(None, "page_id"),
     comment="One thing for sale.",
+)
+
+item_change = Table(
+    "item_change",
+    metadata,
+    _key("number of the change; a larger one is later"),
+    _refers("item_id", "item.id", "item that changed"),
+    Column("at", Double, nullable=False, comment="when it was noticed"),
+    Column("kind", String(16), nullable=False, comment="changed, vanished or returned"),
+    Column(
+        "cause",
+        String(16),
+        nullable=False,
+        comment="crawl (its page), listing (the result pages) or replay (read otherwise)",
+    ),
+    Column("reason", Text, comment="why it counts as vanished"),
+    Column(
+        "fields", JSON, nullable=False, comment="field to what it was and what it is; of lists, what left and what came"
+    ),
+    Column("body_sha256", _digest(64), comment="stored body of the page before the change"),
+    Index(None, "item_id"),
+    Index(None, "at"),
+    comment="What items were before: appended with each change, never changed itself.",
+)
+
+crawl_run = Table(
+    "crawl_run",
+    metadata,
+    _key("number of the run"),
+    _refers("source_id", "source.id", "source that was read"),
+    Column("kind", String(16), nullable=False, comment="crawl or replay"),
+    Column("recipe", _exact(100), nullable=False, comment="recipe that read it"),
+    Column("began_at", Double, nullable=False, comment="items read since then are counted"),
+    Column("ended_at", Double, nullable=False, comment="when the run ended"),
+    Column("expected", Integer, nullable=False, comment="pages that were to show an item"),
+    Column("items", Integer, nullable=False, comment="items that were read"),
+    Column("fields", JSON, nullable=False, comment="field to the number of items that had it"),
+    Column("warnings", JSON, nullable=False, comment="what fell against the runs before, one line each"),
+    Index(None, "source_id", "ended_at"),
+    comment="What the recipe of a source gave in one run: the yield that later runs are held against.",
 )
 
 picture = Table(
@@ -203,6 +264,7 @@ picture = Table(
     Column("attempts", Integer, nullable=False, comment="requests made"),
     Column("not_before", Double, nullable=False, comment="a failed picture waits until then"),
     Column("downloaded_at", Double, comment="time of the last answer"),
+    Column("left_at", Double, comment="when it left the item's gallery; null while it is there"),
     _refers("image_id", "image.id", "the bytes", nullable=True),
     UniqueConstraint("item_id", "url_key"),
     Index(None, "state", "host"),

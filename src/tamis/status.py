@@ -10,6 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from tamis import schema
+from tamis.crawl.rounds import PassCounts, pass_counts
+from tamis.crawl.yields import latest_warnings
 from tamis.database import reading
 from tamis.pipeline import StageStatus, stage_statuses
 from tamis.project import Project
@@ -17,12 +19,17 @@ from tamis.project import Project
 
 @dataclass(frozen=True, slots=True)
 class ProjectStatus:
-    """`inventory` lists (what, how many, parts by outcome); `failures` a step's reasons with their counts."""
+    """`inventory` lists (what, how many, parts by outcome); `failures` a step's reasons with their counts.
+
+    `passes` holds the items of each source's latest crawl, `warnings` what its recipe reads less of than before.
+    """
 
     name: str
     inventory: Sequence[tuple[str, int, dict[str, int]]]
     stages: Sequence[StageStatus]
     failures: Mapping[str, Sequence[tuple[str, int]]]
+    passes: Sequence[PassCounts] = ()
+    warnings: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The same as one document."""
@@ -31,6 +38,8 @@ class ProjectStatus:
             "inventory": {name: {"rows": total} | parts for name, total, parts in self.inventory},
             "stages": [asdict(stage) for stage in self.stages],
             "failures": {step: dict(reasons) for step, reasons in self.failures.items()},
+            "passes": [asdict(counts) for counts in self.passes],
+            "warnings": list(self.warnings),
         }
 
 
@@ -55,7 +64,8 @@ def project_status(project: Project) -> ProjectStatus:
     for stage in stages:
         if stage.failures:
             failures[stage.stage] = [(reason, count) for reason, count, _ in stage.failures]
-    return ProjectStatus(project.settings.project.name, inventory, stages, failures)
+    passes, warnings = pass_counts(project), latest_warnings(project)
+    return ProjectStatus(project.settings.project.name, inventory, stages, failures, passes, warnings)
 
 
 def _count(connection: Connection, table: sa.Table, *conditions: sa.ColumnElement[bool]) -> int:

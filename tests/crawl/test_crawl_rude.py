@@ -10,7 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from tamis import schema
-from tamis.crawl.run import CrawlReport, crawl
+from tamis.crawl.report import CrawlReport
+from tamis.crawl.run import crawl
 from tamis.database import reading
 from tamis.project import Project
 from tests.conftest import MakeProject

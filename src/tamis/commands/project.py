@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from tamis.commands.session import Session, project_option
+from tamis.commands.session import Session, pass_lines, project_option
 from tamis.display import duration, table
 
 
@@ -76,6 +76,8 @@ def status(session: Session) -> int:
             for s in found.stages
         ],
     )]  # fmt: skip
+    lines += pass_lines([asdict(counts) for counts in found.passes])
+    lines += ["", *(f"warning: {line}" for line in found.warnings)] if found.warnings else []
     for name, reasons in found.failures.items():
         lines += ["", f"failed in {name} (`tamis retry {name}` tries again):"]
         lines += [f"  {count} x {reason}" for reason, count in reasons]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tamis.display import progress_text
+from tamis.display import progress_text, table
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -144,3 +144,13 @@ def project_option(function: Callable[..., Any]) -> Callable[..., Any]:
             session.close()
 
     return command
+
+
+def pass_lines(passes: list[dict[str, Any]]) -> list[str]:
+    """A table of what the latest crawl of each source found of its items."""
+    names = ("new", "changed", "unchanged", "vanished", "returned")
+    rows = [
+        (one["source"], one["number"], "" if one["ended"] else "goes on", *(one[name] for name in names))
+        for one in passes
+    ]
+    return ["", *table(("source", "pass", "", *names), rows)] if rows else []

@@ -9,22 +9,34 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from tamis.blobs import BlobStore
+from tamis.blobs import BlobCorrupt, BlobMissing, BlobStore
 from tamis.config import CrawlSettings
+from tamis.crawl.blocks import block_advice
+from tamis.crawl.budget import NO_LIMITS, Budget, RunLimits
+from tamis.crawl.errands import RobotsErrands, pause_for_robots
 from tamis.crawl.frontier import Frontier, PageResult, PageTask
 from tamis.crawl.hosts import LEASE_SECONDS, HeldHost, HostTable, LeaseLost
-from tamis.crawl.outcomes import OK, REDIRECTS, Outcome, outcome_of_status, standing
-from tamis.crawl.politeness import PATIENCE, ROBOTS_BYTES, ROBOTS_RECOVERY_SECONDS, Robots, Verdict, retry_after
-from tamis.crawl.reading import PageAnswer, Place, read_page, read_redirect, settle, skipped_by_robots
-from tamis.crawl.urls import BadUrl, PrivateAddress, check_literal, request_url
+from tamis.crawl.outcomes import OK, REDIRECTS, Outcome, standing
+from tamis.crawl.politeness import PATIENCE, Verdict, retry_after
+from tamis.crawl.reading import (
+    PageAnswer,
+    Place,
+    judge,
+    keep_compressed,
+    read_page,
+    read_redirect,
+    settle,
+    skipped,
+    stored_answer,
+)
+from tamis.crawl.report import LISTED_FAILURES
+from tamis.crawl.traps import FormWatch
 
-#: Redirects of robots.txt that are followed (RFC 9309, section 2.3.1.2).
-_ROBOTS_REDIRECTS = 5
 _QUEUE = 50
 #: Seconds between two looks at which hosts have work: while idle, and while busy.
 _LOOK_IDLE, _LOOK_BUSY = 1.0, 15.0
-_LISTED_FAILURES = 20
 #: Hosts that one crawler holds at a time; the rest is for others, or for later.
 _MAX_HOSTS = 64
 
@@ -36,6 +48,11 @@ class Ask:
     host: HeldHost
     url: str
     task: PageTask | None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers of the request: a page that is stored is asked for only if it changed."""
+        return {} if self.task is None else self.task.validators
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +72,18 @@ class Tally:
     """What a run did so far."""
 
     pages: int = 0
+    unmodified: int = 0
+    size: int = 0
     items: int = 0
+    changed: int = 0
     pictures: int = 0
     failures: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     failed: list[tuple[str, str]] = field(default_factory=list)
 
 
-@dataclass
-class _RobotsErrand:
-    url: str
-    hops: int = 0
-    tries: int = 0
-
-
 class Agenda:
-    """One crawler's work on the frontier; `limit` bounds the pages that it requests."""
+    """One crawler's work on the frontier, within the limits of the run and the budgets of the sources."""
 
     def __init__(
         self,
@@ -80,12 +93,12 @@ class Agenda:
         settings: CrawlSettings,
         blobs: BlobStore,
         *,
-        limit: int | None = None,
+        limits: RunLimits = NO_LIMITS,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._frontier, self._hosts, self._places = frontier, hosts, places
         self._settings, self._blobs = settings, blobs
-        self._limit, self._clock = limit, clock
+        self._clock = clock
         self.tally = Tally()
         self.stopping = False
         self.waiting_for: dict[str, str] = {}
@@ -93,11 +106,11 @@ class Agenda:
         self._aside: dict[str, tuple[float, str]] = {}
         self._queues: dict[str, deque[PageTask]] = {}
         self._under_way: dict[int, HeldHost] = {}
-        self._errands: dict[str, _RobotsErrand] = {}
+        self._errands = RobotsErrands(hosts, settings)
+        self._watches: dict[str, FormWatch] = {}
         self._work: dict[str, float] = {}
         self._looked_at = 0.0
-        self._asked = frontier.requested_by_source()
-        self._started = 0
+        self.budget = Budget(places, frontier.taken_by_source(), limits)
 
     # --- what to ask ----------------------------------------------------------------------------------------------
 
@@ -105,7 +118,7 @@ class Agenda:
         """Decide what happens next."""
         now = self._clock()
         self._renew(now)
-        if self.stopping or (self._limit is not None and self._started >= self._limit):
+        if self.stopping or self.budget.run_is_spent:
             return Wait(1.0) if self._under_way else Finished()
         if now - self._looked_at >= _LOOK_BUSY:
             self._look_for_hosts(now)
@@ -129,8 +142,7 @@ class Agenda:
                 host.pace.begin(now)
                 if ask.task is not None:
                     self._under_way[ask.task.id] = host
-                    self._asked[ask.task.source_id] = self._asked.get(ask.task.source_id, 0) + 1
-                    self._started += 1
+                    self.budget.begin(ask.task.source_id)
                 return ask
         return None
 
@@ -141,19 +153,28 @@ class Agenda:
         while (task := self._next_task(host, now)) is not None:
             if self._settings.obey_robots and (host.robots is None or not host.robots.is_fresh(now)):
                 self._queues[host.name].appendleft(task)
-                host.asking_robots = True
-                scheme = task.url.partition("://")[0]
-                errand = self._errands.setdefault(host.name, _RobotsErrand(f"{scheme}://{host.name}/robots.txt"))
-                return Ask(host, errand.url, None)
+                return Ask(host, self._errands.begin(host, task.url), None)
             verdict = self._verdict(host, task.url)
-            if verdict in ("allowed", "ignored"):
-                return Ask(host, task.url, task)
             if verdict == "unavailable":
                 self._queues[host.name].appendleft(task)
-                self._pause_for_robots(host, now)
+                pause_for_robots(host, now)
                 return None
-            self._commit(task, skipped_by_robots(task, verdict, now), host)
+            if verdict == "forbidden":
+                self._commit(task, skipped(task, "robots", "robots.txt forbids it", now, robots_verdict=verdict), host)
+            elif (watch := self._watch(task)) and (refusal := watch.refusal(task.url)):
+                self._commit(task, skipped(task, "trap", refusal, now), host)
+            else:
+                return Ask(host, task.url, task)
         return None
+
+    def _watch(self, task: PageTask) -> FormWatch | None:
+        """What notices session traps among a host's pages; None for pages that were named one by one."""
+        given = self._places[task.source_id].settings
+        if given.kind != "site" or not given.refuse_traps:
+            return None
+        if task.host not in self._watches:
+            self._watches[task.host] = FormWatch(lambda form: self._frontier.latest_found(task.host, form))
+        return self._watches[task.host]
 
     def _verdict(self, host: HeldHost, url: str) -> Verdict:
         if not self._settings.obey_robots or host.robots is None:
@@ -168,13 +189,9 @@ class Agenda:
                 self._work[host.name] = now + _LOOK_IDLE
         while queue:
             task = queue.popleft()
-            if self._asked.get(task.source_id, 0) < self._budget(task.source_id):
+            if self.budget.allows(task.source_id):
                 return task
         return None
-
-    def _budget(self, source_id: int) -> int:
-        place = self._places[source_id]
-        return min(place.settings.max_pages, place.recipe.limits.max_pages or place.settings.max_pages)
 
     def _rest(self, now: float) -> Wait | Finished:
         """Wait for what comes within `PATIENCE`, else finish."""
@@ -203,7 +220,7 @@ class Agenda:
     def _within_budget(self, name: str, now: float) -> bool:
         """Whether a host has a page whose source may still ask for one; pages that wait count as such."""
         tasks = self._frontier.due(name, now, (), _QUEUE)
-        return not tasks or any(self._asked.get(t.source_id, 0) < self._budget(t.source_id) for t in tasks)
+        return not tasks or any(self.budget.allows(task.source_id) for task in tasks)
 
     # --- hosts ----------------------------------------------------------------------------------------------------
 
@@ -212,6 +229,8 @@ class Agenda:
         work = self._frontier.hosts_with_work()
         self._work = dict(work)
         self._let_go(work, now)
+        if self.waiting_for:
+            self.budget.refresh(self._frontier.taken_by_source())
         wanted = [name for name in work if name not in self._held and self._aside.get(name, (0.0, ""))[0] <= now]
         taken, self.waiting_for = self._hosts.claim(wanted[: _MAX_HOSTS - len(self._held)])
         for host in taken:
@@ -219,6 +238,7 @@ class Agenda:
                 host.pace.slow_to(host.robots.crawl_delay(self._settings.user_agent))
             self._held[host.name] = host
             self._aside.pop(host.name, None)
+            self._watches.pop(host.name, None)
 
     def _let_go(self, work: Mapping[str, float], now: float) -> None:
         """Give back hosts that have no work, and set aside those that are paused for long."""
@@ -231,7 +251,7 @@ class Agenda:
             del self._held[host.name]
 
     def paused(self) -> dict[str, str]:
-        """Hosts that are left alone for now, with the reason."""
+        """Hosts that are left alone, with the reason."""
         now = self._clock()
         held = {host.name: (host.pace.paused_until, host.pace.paused_reason) for host in self._held.values()}
         return {name: reason or "paused" for name, (until, reason) in (self._aside | held).items() if until > now}
@@ -251,76 +271,62 @@ class Agenda:
             self._queues.pop(host.name, None)
             self._looked_at = 0.0
 
-    def _pause_for_robots(self, host: HeldHost, now: float) -> None:
-        robots = host.robots
-        reason = robots.body[:300] if robots is not None else "no answer"
-        host.pace.pause(now, ROBOTS_RECOVERY_SECONDS, f"robots.txt cannot be read: {reason}")
-
     # --- answers --------------------------------------------------------------------------------------------------
 
     def robots_answered(self, host: HeldHost, answer: PageAnswer | Outcome) -> None:
         """Take in the answer to a request for robots.txt."""
         now = self._clock()
-        host.asking_robots = False
-        errand = self._errands.get(host.name)
-        if errand is None:
-            host.pace.abandon()  # the host was lost and taken again, and another answer came first
-            return
-        outcome = _judge(answer)
-        if isinstance(answer, PageAnswer) and answer.status in REDIRECTS:
-            host.pace.succeed()
-            if self._follow_robots(errand, answer):
-                return
-            answer = PageAnswer(answer.url, 404, {}, b"", now)  # as RFC 9309 has it: unavailable, so all is allowed
-        elif outcome is not None and outcome.passing:
-            wait = retry_after(answer.header("retry-after"), now) if isinstance(answer, PageAnswer) else None
-            host.pace.fail(now, f"robots.txt: {outcome.reason}", overloaded=outcome.overloaded, wait=wait)
-            errand.tries += 1
-            if errand.tries < self._settings.attempts and not host.pace.is_paused(now):
-                host.pace.next_at = max(host.pace.next_at, now + self._settings.retry_wait * 2 ** (errand.tries - 1))
-                return
-        else:
-            host.pace.succeed()
-        if outcome is not None and outcome.passing:
-            status = answer.status if isinstance(answer, PageAnswer) else 0
-            host.robots = Robots(status, outcome.reason or outcome.name, now)
-        elif isinstance(answer, PageAnswer):
-            body = answer.body[:ROBOTS_BYTES].decode("utf-8", "replace").replace("\x00", "")
-            host.robots = Robots(answer.status, body, now)
-        else:
-            host.robots = Robots(404, "", now)  # a private or unusable address: as if there were none
-        del self._errands[host.name]
-        host.pace.slow_to(host.robots.crawl_delay(self._settings.user_agent))
-        self._hosts.save_robots(host.name, host.robots)
-        if not host.robots.reachable:
-            self._pause_for_robots(host, now)
-
-    def _follow_robots(self, errand: _RobotsErrand, answer: PageAnswer) -> bool:
-        try:
-            target = request_url(answer.header("location") or "", answer.url)
-            check_literal(target, allow_private=self._settings.allow_private)
-        except (BadUrl, PrivateAddress):
-            return False
-        errand.url, errand.hops = target, errand.hops + 1
-        return errand.hops <= _ROBOTS_REDIRECTS
+        self._errands.answered(host, answer, now)
+        outcome = judge(answer)
+        if outcome is not None and outcome.name == "blocked":
+            self._leave_alone(host, outcome, now)
 
     def page_answered(self, ask: Ask, answer: PageAnswer | Outcome) -> None:
         """Take in the answer to a request for a page, or the reason why there is none, and commit what it told."""
         task, host, now = ask.task, ask.host, self._clock()
         assert task is not None
-        outcome = _judge(answer)
+        size = len(answer.body) if isinstance(answer, PageAnswer) else self._refused_size(answer)
+        self.budget.receive(task.source_id, size)
+        self.tally.size += size
+        if isinstance(answer, PageAnswer) and answer.status == 304 and task.validators:
+            answer = self._unmodified(task, answer)
+        outcome = judge(answer)
         wait = retry_after(answer.header("retry-after"), now) if isinstance(answer, PageAnswer) and outcome else None
         host.pace.note(now, outcome or OK, wait)
+        if isinstance(answer, PageAnswer) and outcome is None:
+            host.pace.heed(answer.seconds)
+        if outcome is not None and outcome.name == "blocked":
+            self._leave_alone(host, outcome, now)
         result = self._result(task, answer, outcome, now)
         if result.state == "pending" and wait is not None:
-            result = _later(result, now + wait)
-        result = _with_columns(result, robots_verdict=self._verdict(host, task.url))
+            result = replace(result, not_before=max(result.not_before, now + wait))
+        result = _with_columns(result, robots_verdict=self._verdict(host, task.url), size=size)
+        if outcome is not None and outcome.name == "lost_body":
+            result = _with_columns(result, body_sha256=None)
         try:
             self._commit(task, result, host)
         except LeaseLost:
             self._drop(host)
         finally:
             self._under_way.pop(task.id, None)
+
+    def _leave_alone(self, host: HeldHost, outcome: Outcome, now: float) -> None:
+        """Open the breaker of a host that serves a block page."""
+        seconds = self._settings.block_wait
+        if seconds:
+            host.pace.pause(now, seconds, block_advice(outcome.reason or outcome.name, seconds))
+
+    def _refused_size(self, outcome: Outcome) -> int:
+        """Bytes that are counted for an answer that was not taken in."""
+        return self._settings.max_page_bytes if outcome.name == "too_large" else 0
+
+    def _unmodified(self, task: PageTask, answer: PageAnswer) -> PageAnswer | Outcome:
+        """The stored page that a 304 stands for."""
+        try:
+            stored = stored_answer(task, self._blobs, answer.at, answer.headers)
+        except (BlobMissing, BlobCorrupt, OSError, EOFError) as error:
+            return Outcome("lost_body", f"unchanged, but its stored body is lost: {error}", passing=True)
+        return replace(stored, seconds=answer.seconds)
 
     def page_abandoned(self, ask: Ask) -> None:
         """Note that a request was broken off by the run's end: its page stays pending."""
@@ -336,30 +342,40 @@ class Agenda:
         if outcome is not None:
             return settle(task, outcome, self._settings, now, status=answer.status)
         place = self._places[task.source_id]
+        key = task.body_sha256
+        keep = (lambda _: key) if answer.status == 304 and key is not None else keep_compressed(self._blobs)
         if answer.status in REDIRECTS:
             return read_redirect(task, answer, place, self._settings)
         try:
-            return read_page(task, answer, place, self._settings, self._blobs)
+            return read_page(task, answer, place, self._settings, keep)
         except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
             # The reader promises not to raise; should it break its promise, one page must not end the crawl.
             found = standing("unreadable", f"the page reader failed: {type(error).__name__}: {error}")
             return settle(task, found, self._settings, now, status=answer.status)
 
     def _commit(self, task: PageTask, result: PageResult, host: HeldHost) -> None:
-        result, saved = self._frontier.commit(task, result, host)
+        watch, read = self._watch(task), result.requested and result.state == "done"
+        if watch is not None and read:
+            result = replace(result, is_repeat=watch.repeats(task.url, result.columns.get("body_sha256")))
+        written = self._frontier.commit(task, result, host)
+        result, saved = written.result, written.saved
+        if watch is not None and read:
+            watch.note(task.url, written.found)
         if result.links or result.redirect:
             self._queues.clear()  # what was found may go before what is queued
             self._work.clear()
             self._looked_at = min(self._looked_at, self._clock() - _LOOK_BUSY + _LOOK_IDLE)
         tally = self.tally
         tally.pages += int(result.requested)
+        tally.unmodified += int(result.columns.get("status") == 304)
         tally.items += saved.new_items
+        tally.changed += saved.changed_items
         tally.pictures += saved.new_pictures
         if result.state != "pending":
             tally.outcomes[result.outcome] += 1
         if result.state == "failed":
             tally.failures += 1
-            tally.failed = [*tally.failed, (task.url, result.reason or result.outcome)][:_LISTED_FAILURES]
+            tally.failed = [*tally.failed, (task.url, result.reason or result.outcome)][:LISTED_FAILURES]
 
     def pending(self) -> int:
         """Pages that are still to be asked for."""
@@ -370,18 +386,5 @@ class Agenda:
         self._hosts.release(list(self._held.values()))
 
 
-def _judge(answer: PageAnswer | Outcome) -> Outcome | None:
-    """The outcome of an answer without a document; None for a document or a redirect."""
-    if isinstance(answer, Outcome):
-        return answer
-    if 200 <= answer.status < 300 or answer.status in REDIRECTS:
-        return None
-    return outcome_of_status(answer.status)
-
-
-def _later(result: PageResult, not_before: float) -> PageResult:
-    return replace(result, not_before=max(result.not_before, not_before))
-
-
-def _with_columns(result: PageResult, **columns: str) -> PageResult:
+def _with_columns(result: PageResult, **columns: Any) -> PageResult:
     return replace(result, columns=dict(result.columns) | columns)

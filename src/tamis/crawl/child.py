@@ -22,16 +22,16 @@ import sqlalchemy as sa
 from scrapy.crawler import AsyncCrawlerProcess, Crawler
 
 from tamis.crawl.agenda import Agenda
+from tamis.crawl.budget import NO_LIMITS, RunLimits
 from tamis.crawl.frontier import Frontier
 from tamis.crawl.headers import bound_headers
 from tamis.crawl.hosts import HostTable
-from tamis.crawl.reading import Place
-from tamis.crawl.run import GRACE_SECONDS, CrawlReport
-from tamis.crawl.sources import source_rows
+from tamis.crawl.places import page_places
+from tamis.crawl.report import CrawlReport
+from tamis.crawl.run import GRACE_SECONDS
 from tamis.crawl.spider import FrontierSpider, scrapy_settings
 from tamis.errors import TamisError, UserError
 from tamis.project import Project, open_project
-from tamis.recipes.library import load_recipe
 
 
 class Voice:
@@ -59,11 +59,11 @@ class Voice:
 class CrawlerProcess:
     """One run of the spider, and its ends: by itself, by a stop, or by force when a stop takes too long."""
 
-    def __init__(self, project: Project, limit: int | None, voice: Voice) -> None:
+    def __init__(self, project: Project, limits: RunLimits, voice: Voice) -> None:
         self._voice = voice
         self._began = time.monotonic()
         self._stopped = threading.Event()
-        self._agenda = make_agenda(project, limit)
+        self._agenda = make_agenda(project, limits)
         settings = project.settings.crawl
         bound_headers()
         self._process = AsyncCrawlerProcess(scrapy_settings(settings), install_root_handler=False)
@@ -108,29 +108,29 @@ class CrawlerProcess:
         tally = self._agenda.tally
         return CrawlReport(
             pages=tally.pages,
+            unmodified=tally.unmodified,
+            bytes=tally.size,
             items=tally.items,
+            changed=tally.changed,
             pictures=tally.pictures,
             pending=self._agenda.pending(),
             outcomes=dict(sorted(tally.outcomes.items())),
             failures=tally.failures,
             failed=tally.failed,
             paused=self._agenda.paused(),
+            budgets=self._agenda.budget.spent(),
             seconds=time.monotonic() - self._began,
             stopped=self._stopped.is_set(),
         )
 
 
-def make_agenda(project: Project, limit: int | None = None) -> Agenda:
+def make_agenda(project: Project, limits: RunLimits = NO_LIMITS) -> Agenda:
     """The agenda of a crawler on all page sources of a project."""
-    settings = project.settings
-    rows = {row.id: row for row in source_rows(project).values() if row.kind != "folder"}
-    places = {
-        number: Place(row.name, settings.source[row.name], load_recipe(row.recipe, project.folder))
-        for number, row in rows.items()
-    }
-    hosts = HostTable(project.engine, settings.crawl)
+    settings = project.settings.crawl
+    places, rows = page_places(project)
+    hosts = HostTable(project.engine, settings)
     frontier = Frontier(project.engine, hosts, {number: (row, places[number].settings) for number, row in rows.items()})
-    return Agenda(frontier, hosts, places, settings.crawl, project.blobs, limit=limit)
+    return Agenda(frontier, hosts, places, settings, project.blobs, limits=limits)
 
 
 def _when_closed(then: Callable[[], None]) -> None:
@@ -144,11 +144,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tamis.crawl.child", description=main.__doc__)
     parser.add_argument("--project", type=Path, required=True)
     parser.add_argument("--limit", type=int)
+    parser.add_argument("--limit-bytes", type=int)
     given = parser.parse_args(arguments)
     voice = Voice()
     try:
         project = open_project(given.project)
-        report = CrawlerProcess(project, given.limit, voice).run()
+        report = CrawlerProcess(project, RunLimits(given.limit, given.limit_bytes), voice).run()
         project.close()
     except TamisError as error:
         voice.say("error", kind=type(error).__name__, message=str(error))

@@ -21,7 +21,7 @@ from tamis.crawl.hosts import HostTable
 from tamis.crawl.outcomes import OK, Outcome, standing
 from tamis.crawl.pictures import PictureResult, PictureTable, PictureTask, StoredImage
 from tamis.crawl.politeness import PATIENCE, ROBOTS_RECOVERY_SECONDS, Pace, Robots
-from tamis.crawl.run import Progress
+from tamis.crawl.report import LISTED_FAILURES, Progress, WebReport
 from tamis.crawl.sources import source_path
 from tamis.crawl.urls import host_of
 from tamis.engine.lease import Lease, held
@@ -34,35 +34,18 @@ _Result = TypeVar("_Result")
 FLUSH_SECONDS, FLUSH_RESULTS = 0.5, 200
 #: Seconds between two looks for new work: while idle, and for new hosts while busy.
 _IDLE_SECONDS, _LOOK_SECONDS = 0.5, 5.0
-#: Pictures that are queued for one host, and failures that a report lists.
-_QUEUE, _LISTED_FAILURES = 500, 20
+#: Pictures that are queued for one host.
+_QUEUE = 500
 #: Failures that stand once all attempts are used up: the bytes are what the server has.
 _STANDING_AT_LAST = frozenset({"truncated"})
 
 
-@dataclass(frozen=True, slots=True)
-class DownloadReport:
-    """What a download did.
-
-    `requested` counts URLs, of which `ok` brought an image; `outcomes` counts pictures, `failures` URLs that a retry
-    may mend, of which `failed` lists the first with their reasons.
-    """
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownloadReport(WebReport):
+    """What a download did: `requested` counts URLs, of which `ok` brought an image; `outcomes` counts pictures."""
 
     requested: int = 0
     ok: int = 0
-    bytes: int = 0
-    pending: int = 0
-    outcomes: dict[str, int] = field(default_factory=dict)
-    failures: int = 0
-    failed: list[tuple[str, str]] = field(default_factory=list)
-    paused: dict[str, str] = field(default_factory=dict)
-    seconds: float = 0.0
-    stopped: bool = False
-
-    @property
-    def complete(self) -> bool:
-        """Whether nothing is left that a later run or a person must mend."""
-        return not self.failures and not self.paused and not self.pending
 
 
 def download(
@@ -355,7 +338,7 @@ class _Download:
     def _judge(
         self, task: PictureTask, answer: Fetched, image: StoredImage | None, outcome: Outcome | None = None
     ) -> PictureResult:
-        """The row's next state: an outcome that stands, another try later, or failed for now."""
+        """The row's next state: an outcome that stands, another try later, or failed."""
         found = outcome or answer.outcome
         state, not_before = "done", 0.0
         if found.passing:
@@ -376,7 +359,7 @@ class _Download:
             self._bytes += result.image.size
         if result.state == "failed":
             self._failures += 1
-            self._failed = [*self._failed, (result.task.url, result.reason or result.outcome)][:_LISTED_FAILURES]
+            self._failed = [*self._failed, (result.task.url, result.reason or result.outcome)][:LISTED_FAILURES]
 
     def _flush(self) -> None:
         """Write what is finished."""

@@ -15,10 +15,12 @@ from sqlalchemy import Connection, Engine
 
 from tamis import schema
 from tamis.config import SourceSettings
+from tamis.crawl.history import vanish
 from tamis.crawl.hosts import HeldHost, HostTable, ensure_hosts, forget_pauses
 from tamis.crawl.items import FoundItem, Saved, save_items
 from tamis.crawl.outcomes import MAX_REDIRECTS
 from tamis.crawl.pictures import retry_pictures
+from tamis.crawl.traps import STREAK, form_of
 from tamis.crawl.urls import host_of, url_key
 from tamis.database import chunks, insert_new, reading, retrying, writing
 from tamis.project import Project
@@ -33,13 +35,14 @@ _page = schema.page
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A URL to request; `kind` is what the page that links there takes it for."""
+    """A URL to request; `kind` is what the page that links there takes it for, `refusal` why it is not followed."""
 
     url: str
     kind: str
     priority: int
     depth: int
     is_paging: bool = False
+    refusal: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,22 @@ class PageTask:
     priority: int
     attempts: int
     found_on: int | None
+    outcome: str | None = None
+    found: int | None = None
+    status: int | None = None
+    content_type: str | None = None
+    directives: str | None = None
+    body_sha256: str | None = None
+    etag: str | None = None
+    last_modified: str | None = None
+
+    @property
+    def validators(self) -> dict[str, str]:
+        """Headers that ask for the page only if it changed (RFC 9110, section 13.1); none without its stored body."""
+        if self.outcome != "ok" or self.body_sha256 is None:
+            return {}
+        stated = {"If-None-Match": self.etag, "If-Modified-Since": self.last_modified}
+        return {name: value for name, value in stated.items() if value and value.isascii() and value.isprintable()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +91,18 @@ class PageResult:
     links: tuple[Link, ...] = ()
     redirect: Link | None = None
     item: FoundItem | None = None
+    is_repeat: bool = False
+    """Whether it is the same body as the page of this form before it."""
     columns: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a commit wrote: the result as it stands, what it saved, and what the page brought (column `found`)."""
+
+    result: PageResult
+    saved: Saved
+    found: int
 
 
 class Frontier:
@@ -95,7 +125,7 @@ class Frontier:
             return {host: float(earliest) for host, earliest in connection.execute(query)}
 
     def due(self, host: str, now: float, under_way: Collection[int], limit: int) -> list[PageTask]:
-        """Pages of a host that may be asked for now, those of the highest priority first, the oldest first."""
+        """Pages of a host that may be asked for at the time `now`: the highest priority first, then the oldest."""
         names = [part.name for part in fields(PageTask)]
         query = (
             sa.select(*(_page.c[name] for name in names))
@@ -112,17 +142,28 @@ class Frontier:
         with reading(self._engine) as connection:
             return connection.execute(sa.select(sa.func.count()).where(self._pending())).scalar_one()
 
-    def requested_by_source(self) -> dict[int, int]:
-        """Pages of each source that were asked for so far."""
+    def taken_by_source(self) -> dict[int, tuple[int, int]]:
+        """Pages of each source that were asked for in its pass so far, and the bytes of their answers."""
         query = (
-            sa.select(_page.c.source_id, sa.func.count())
+            sa.select(_page.c.source_id, sa.func.count(), sa.func.coalesce(sa.func.sum(_page.c.size), 0))
             .where(_page.c.source_id.in_(list(self.sources)), _page.c.attempts > 0)
             .group_by(_page.c.source_id)
         )
         with reading(self._engine) as connection:
-            return {int(number): int(count) for number, count in connection.execute(query)}
+            return {int(number): (int(count), int(size)) for number, count, size in connection.execute(query)}
 
-    def commit(self, task: PageTask, result: PageResult, host: HeldHost) -> tuple[PageResult, Saved]:
+    def latest_found(self, host: str, form: str) -> list[int]:
+        """What the latest pages of a form brought, newest first, as many as make a trap."""
+        query = (
+            sa.select(_page.c.found)
+            .where(_page.c.host == host, _page.c.form == form, _page.c.found.is_not(None))
+            .order_by(_page.c.fetched_at.desc())
+            .limit(STREAK)
+        )
+        with reading(self._engine) as connection:
+            return [int(found) for found in connection.execute(query).scalars()]
+
+    def commit(self, task: PageTask, result: PageResult, host: HeldHost) -> Committed:
         """Write what came of a page in one transaction; return it as it stands in the database.
 
         Raises:
@@ -130,20 +171,27 @@ class Frontier:
         """
         return retrying(lambda: self._commit_once(task, result, host))
 
-    def _commit_once(self, task: PageTask, result: PageResult, host: HeldHost) -> tuple[PageResult, Saved]:
+    def _commit_once(self, task: PageTask, result: PageResult, host: HeldHost) -> Committed:
         with writing(self._engine) as connection:
             self._hosts.save(connection, host)
             result = _judge_redirect(connection, task, result)
             links = [*result.links, *([result.redirect] if result.redirect else [])]
-            insert_pages(connection, _without_barren_paging(connection, task, links), task.source_id, task.id)
+            began = round_began(connection, task.source_id)
+            kept = _without_barren_paging(connection, task, links, began)
+            fresh = insert_pages(connection, kept, task.source_id, task.id)
+            if result.kind == "results":
+                note_listed(connection, [link.url for link in kept if link.kind == "item"], result.fetched_at, began)
             saved = Saved(0, 0)
             if result.item is not None:
                 saved = save_items(connection, self.sources[task.source_id][0], [result.item], result.fetched_at)
-            if result.outcome in ("not_found", "gone"):
-                vanished = sa.update(schema.item).where(
-                    schema.item.c.page_id == task.id, schema.item.c.vanished_at.is_(None)
-                )
-                connection.execute(vanished.values(vanished_at=result.fetched_at))
+            if reason := _end_of_item(result):
+                vanish(connection, schema.item.c.page_id == task.id, result.fetched_at, reason)
+            columns = dict(result.columns)
+            found = 0
+            if result.requested and result.state == "done":
+                form = form_of(task.url)
+                brought = sum(form_of(url) != form for url in fresh) + (result.item is not None)
+                found = columns["found"] = 0 if result.is_repeat else (task.found or 0) + brought
             connection.execute(
                 sa.update(_page)
                 .where(_page.c.id == task.id)
@@ -155,14 +203,29 @@ class Frontier:
                     attempts=_page.c.attempts + int(result.requested),
                     not_before=result.not_before,
                     fetched_at=result.fetched_at if result.requested else _page.c.fetched_at,
-                    **result.columns,
+                    **columns,
                 )
             )
-        return result, saved
+        return Committed(result, saved, found)
 
 
-def insert_pages(connection: Connection, links: Sequence[Link], source_id: int, found_on: int | None) -> int:
-    """Make rows for URLs that have none yet, and return how many those were."""
+def _end_of_item(result: PageResult) -> str | None:
+    """Why an item that the page showed is no longer for sale, or None."""
+    if result.outcome in ("not_found", "gone"):
+        return result.reason or result.outcome
+    if result.outcome == "redirected" and result.redirect is not None:
+        return f"its page leads {result.reason}"
+    return None
+
+
+def round_began(connection: Connection, source_id: int) -> float:
+    """When the pass over a source's pages began; 0 for the first one."""
+    query = sa.select(schema.source.c.round_began_at).where(schema.source.c.id == source_id)
+    return float(connection.execute(query).scalar_one_or_none() or 0.0)
+
+
+def insert_pages(connection: Connection, links: Sequence[Link], source_id: int, found_on: int | None) -> list[str]:
+    """Make rows for URLs that have none yet, and return those that are to be requested."""
     by_key = {url_key(link.url): link for link in links}
     known: set[str] = set()
     for part in chunks(sorted(by_key)):
@@ -175,8 +238,11 @@ def insert_pages(connection: Connection, links: Sequence[Link], source_id: int, 
             "url": link.url,
             "source_id": source_id,
             "host": host_of(link.url),
+            "form": form_of(link.url),
             "kind": link.kind,
-            "state": "pending",
+            "state": "done" if link.refusal else "pending",
+            "outcome": "trap" if link.refusal else None,
+            "reason": link.refusal,
             "depth": link.depth,
             "priority": link.priority,
             "found_on": found_on,
@@ -186,7 +252,17 @@ def insert_pages(connection: Connection, links: Sequence[Link], source_id: int, 
         for key, link in fresh.items()
     ]
     insert_new(connection, _page, rows)
-    return len(rows)
+    return [link.url for link in fresh.values() if not link.refusal]
+
+
+def note_listed(connection: Connection, urls: Sequence[str], now: float, began: float) -> None:
+    """Note that a result page lists URLs; those that were gone in an earlier pass are asked for again."""
+    for part in chunks(sorted(map(url_key, urls))):
+        listed = _page.c.url_key.in_(part)
+        connection.execute(sa.update(_page).where(listed).values(listed_at=now))
+        gone = sa.and_(_page.c.outcome.in_(("not_found", "gone")), _page.c.fetched_at < began)
+        again = {"state": "pending", "attempts": 0, "not_before": 0.0}
+        connection.execute(sa.update(_page).where(listed, gone, _page.c.state == "done").values(**again))
 
 
 def retry_failed(project: Project, step: str) -> int:
@@ -224,7 +300,8 @@ def _leads_to(connection: Connection, url: str, wanted: str) -> bool:
         key = url_key(url)
         if key == wanted:
             return True
-        query = sa.select(_page.c.reason).where(_page.c.url_key == key, _page.c.outcome == "redirected")
+        redirects = (_page.c.url_key == key, _page.c.state == "done", _page.c.outcome == "redirected")
+        query = sa.select(_page.c.reason).where(*redirects)
         reason = connection.execute(query).scalar_one_or_none()
         if reason is None:
             return False
@@ -244,14 +321,14 @@ def _redirects_before(connection: Connection, task: PageTask) -> int:
     return count
 
 
-def _without_barren_paging(connection: Connection, task: PageTask, links: list[Link]) -> list[Link]:
-    """Leave out the next result page when this one and those before it listed nothing new.
+def _without_barren_paging(connection: Connection, task: PageTask, links: list[Link], began: float) -> list[Link]:
+    """Leave out the next result page when this one and those before it listed nothing new in this pass.
 
     Sites that answer any page number with their last results would be paged through without end.
     """
     paging = [link for link in links if link.is_paging]
     listed = [url_key(link.url) for link in links if not link.is_paging]
-    if not paging or _any_new(connection, listed):
+    if not paging or _any_new(connection, listed, began):
         return links
     number: int | None = task.found_on
     for _ in range(MAX_BARREN - 1):
@@ -265,9 +342,11 @@ def _without_barren_paging(connection: Connection, task: PageTask, links: list[L
     return [link for link in links if not link.is_paging]
 
 
-def _any_new(connection: Connection, keys: Sequence[str]) -> bool:
+def _any_new(connection: Connection, keys: Sequence[str], began: float) -> bool:
+    """Whether a URL has no row yet, or was listed in earlier passes alone."""
     for part in chunks(keys):
-        found = connection.execute(sa.select(sa.func.count()).where(_page.c.url_key.in_(part))).scalar_one()
-        if found < len(set(part)):
+        listed = sa.true() if began == 0.0 else _page.c.listed_at >= began
+        query = sa.select(sa.func.count()).where(_page.c.url_key.in_(part), listed)
+        if connection.execute(query).scalar_one() < len(set(part)):
             return True
     return False

@@ -1,15 +1,16 @@
-"""Items and their pictures into the database: new ones inserted, known ones updated, nothing twice."""
+"""Items and their pictures into the database: new ones inserted, known ones updated, what they were before kept."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from tamis import schema
+from tamis.crawl.history import WATCHED, Cause, ItemChange, differences, last_vanish_causes, record
 from tamis.crawl.urls import BadUrl, host_of, request_url, url_key
 from tamis.database import chunks, ids_of, insert_new
 from tamis.records import Item, digest
@@ -35,6 +36,8 @@ class FoundItem:
     item: Item
     pictures: tuple[PictureRef, ...]
     page_id: int | None = None
+    body_before: str | None = None
+    """Stored body of the page at the visit before this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class Saved:
 
     new_items: int
     new_pictures: int
+    changed_items: int = 0
 
 
 def web_pictures(urls: Iterable[str]) -> Iterator[PictureRef]:
@@ -61,27 +65,55 @@ def web_pictures(urls: Iterable[str]) -> Iterator[PictureRef]:
                 return
 
 
-def save_items(connection: Connection, source: sa.Row[Any], found: Sequence[FoundItem], now: float) -> Saved:
+def save_items(
+    connection: Connection, source: sa.Row[Any], found: Sequence[FoundItem], now: float, *, cause: Cause = "crawl"
+) -> Saved:
     """Insert or update items of one source and their pictures, within the caller's transaction.
 
-    `source` is the row of table `source`. A picture that left an item's gallery keeps its row: its image may be
-    labelled by now. An item that is seen again has not vanished.
+    `source` is the row of table `source`. What an item was before becomes a row of its history. A picture that left
+    an item's gallery keeps its row: its image may be labelled by now. An item that is seen again has not vanished.
     """
-    new_items = new_pictures = 0
+    new_items = new_pictures = changed_items = 0
     for part in chunks({item_key(source.name, one.identity): one for one in found}.items()):
         by_key = dict(part)
-        known = ids_of(connection, schema.item.c.item_key, list(by_key))
+        before = _known_items(connection, list(by_key))
         fresh = [
             _item_row(one, source.id) | {"item_key": key, "first_seen": now, "last_seen": now}
             for key, one in by_key.items()
-            if key not in known
+            if key not in before
         ]
         insert_new(connection, schema.item, fresh)
-        _update_known(connection, source, {known[key]: one for key, one in by_key.items() if key in known}, now)
         ids = ids_of(connection, schema.item.c.item_key, list(by_key))
+        galleries = _save_pictures(connection, {ids[key]: one.pictures for key, one in by_key.items()}, now)
+        changes: list[ItemChange] = []
+        gone = {row["id"] for row in before.values() if row["vanished_at"] is not None}
+        causes = last_vanish_causes(connection, gone)
+        # What is not listed returns when it is listed again, and what the web has lost not by being read again.
+        back = {item_id for item_id in gone if causes.get(item_id, "crawl") in ("replay", cause)}
+        for key, row in before.items():
+            after = _item_row(by_key[key], source.id)
+            fields = differences(row, after) | galleries[row["id"]].difference()
+            seen: dict[str, float | None] = {"last_seen": now} if cause == "crawl" else {}
+            if row["id"] in back:
+                seen["vanished_at"] = None
+            connection.execute(sa.update(schema.item).where(schema.item.c.id == row["id"]).values(**after, **seen))
+            if fields or row["id"] in back:
+                kind: Literal["returned", "changed"] = "returned" if row["id"] in back else "changed"
+                body = by_key[key].body_before
+                changes.append(ItemChange(row["id"], now, kind, cause, fields=fields, body_sha256=body))
+        record(connection, changes)
         new_items += len(fresh)
-        new_pictures += _save_pictures(connection, {ids[key]: one.pictures for key, one in by_key.items()})
-    return Saved(new_items, new_pictures)
+        changed_items += len(changes)
+        new_pictures += sum(gallery.new for gallery in galleries.values())
+    return Saved(new_items, new_pictures, changed_items)
+
+
+def _known_items(connection: Connection, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The watched columns of the items that are there, by key."""
+    table = schema.item
+    columns = [table.c[name] for name in ("item_key", "id", "vanished_at", *WATCHED)]
+    rows = connection.execute(sa.select(*columns).where(table.c.item_key.in_(list(keys))))
+    return {row.item_key: dict(row._mapping) for row in rows}
 
 
 def item_key(source_name: str, identity: str) -> str:
@@ -116,32 +148,46 @@ def _bounded(text: str) -> str:
     return text[:16_000]
 
 
-def _update_known(connection: Connection, source: sa.Row[Any], known: dict[int, FoundItem], now: float) -> None:
-    for number, one in known.items():
-        connection.execute(
-            sa.update(schema.item)
-            .where(schema.item.c.id == number)
-            .values(**_item_row(one, source.id), last_seen=now, vanished_at=None)
-        )
+@dataclass(slots=True)
+class _Gallery:
+    """URLs of the pictures that came to an item's gallery, how many of them are new, and those that left it."""
+
+    came: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    new: int = 0
+
+    def difference(self) -> dict[str, list[Any]]:
+        """As a field of the history, where there is any."""
+        return {"pictures": [self.left, self.came]} if self.left or self.came else {}
 
 
-def _save_pictures(connection: Connection, wanted: dict[int, tuple[PictureRef, ...]]) -> int:
+def _save_pictures(
+    connection: Connection, wanted: dict[int, tuple[PictureRef, ...]], now: float
+) -> dict[int, _Gallery]:
     table = schema.picture
-    rows = connection.execute(
-        sa.select(table.c.item_id, table.c.url_key, table.c.position).where(table.c.item_id.in_(list(wanted)))
-    )
-    known = {(row.item_id, row.url_key): row.position for row in rows}
+    columns = (table.c.id, table.c.item_id, table.c.url_key, table.c.url, table.c.position, table.c.left_at)
+    rows = connection.execute(sa.select(*columns).where(table.c.item_id.in_(list(wanted))))
+    known = {(row.item_id, row.url_key): row for row in rows}
     fresh: list[dict[str, Any]] = []
+    galleries: dict[int, _Gallery] = {}
     for item_id, pictures in wanted.items():
+        gallery = galleries[item_id] = _Gallery()
         for position, ref in enumerate(pictures):
-            before = known.get((item_id, ref.url_key))
-            if before is None:
+            row = known.pop((item_id, ref.url_key), None)
+            if row is None:
                 fresh.append(_picture_row(item_id, position, ref))
-            elif before != position:
-                same = (table.c.item_id == item_id, table.c.url_key == ref.url_key)
-                connection.execute(sa.update(table).where(*same).values(position=position))
+                gallery.new += 1
+            elif row.position != position or row.left_at is not None:
+                place = {"position": position, "left_at": None}
+                connection.execute(sa.update(table).where(table.c.id == row.id).values(**place))
+            if row is None or row.left_at is not None:
+                gallery.came.append(ref.url)
+    for row in known.values():
+        if row.left_at is None:
+            connection.execute(sa.update(table).where(table.c.id == row.id).values(left_at=now))
+            galleries[row.item_id].left.append(row.url)
     insert_new(connection, table, fresh)
-    return len(fresh)
+    return galleries
 
 
 def _picture_row(item_id: int, position: int, ref: PictureRef) -> dict[str, Any]:

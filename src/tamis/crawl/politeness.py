@@ -25,6 +25,8 @@ ROBOTS_SECONDS = 86_400.0
 ROBOTS_RECOVERY_SECONDS = 300.0
 #: The longest delay that a server may ask for between two requests, and that back-off reaches.
 MAX_DELAY = 120.0
+#: Answers that begin within so many seconds are never slow.
+SLOW_SECONDS = 0.5
 #: A host that asks to be left alone for longer is paused, and the run goes on without it.
 PATIENCE = 120.0
 
@@ -146,6 +148,8 @@ class Pace:
     paused_until: float = 0.0
     paused_reason: str | None = None
     in_flight: int = field(default=0, compare=False)
+    usual_seconds: float = field(default=0.0, compare=False)
+    recent_seconds: float = field(default=0.0, compare=False)
 
     def __post_init__(self) -> None:
         self.delay = min(max(self.delay, self.base_delay), MAX_DELAY)
@@ -165,6 +169,8 @@ class Pace:
 
     def begin(self, now: float) -> None:
         """Note that a request starts."""
+        if self.paused_until and not self.is_paused(now):
+            self.paused_until, self.paused_reason = 0.0, None
         self.in_flight += 1
         self.next_at = now + self.delay
 
@@ -173,10 +179,9 @@ class Pace:
         self.in_flight -= 1
 
     def succeed(self) -> None:
-        """Note an answer, be it a 404: the host is well."""
+        """Note an answer, be it a 404: the host is well. A pause that began meanwhile goes on."""
         self.in_flight -= 1
         self.failures = 0
-        self.paused_until, self.paused_reason = 0.0, None
         self.delay = max(self.base_delay, self.delay * 0.9 if self.delay > 0.05 else 0.0)
 
     def fail(self, now: float, reason: str, *, overloaded: bool, wait: float | None = None) -> None:
@@ -193,6 +198,18 @@ class Pace:
         if self.failures >= self.breaker and not self.is_paused(now):
             self.pause(now, self.breaker_wait, f"{self.failures} failures in a row, the last: {reason}")
             self.failures = 0
+
+    def heed(self, seconds: float) -> None:
+        """Ask less often when answers take much longer to begin than they used to: the host is under load.
+
+        Each answer moves the usual time by a fiftieth and the recent one by a third of the difference.
+        """
+        if not self.usual_seconds:
+            self.usual_seconds = self.recent_seconds = seconds
+        self.usual_seconds += (seconds - self.usual_seconds) / 50
+        self.recent_seconds += (seconds - self.recent_seconds) / 3
+        if self.recent_seconds > max(3 * self.usual_seconds, SLOW_SECONDS):
+            self.delay = min(max(self.delay, self.recent_seconds), MAX_DELAY)
 
     def note(self, now: float, outcome: Outcome, wait: float | None) -> None:
         """Note how a request ended: `succeed` or `fail`."""

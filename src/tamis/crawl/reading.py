@@ -9,16 +9,20 @@ from __future__ import annotations
 import gzip
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from w3lib.html import get_meta_refresh
+
 from tamis.blobs import BlobStore
 from tamis.config import CrawlSettings, SourceSettings
+from tamis.crawl.blocks import block_page, blocked
 from tamis.crawl.frontier import REDIRECTED_TO, Link, PageResult, PageTask
 from tamis.crawl.items import FoundItem, web_pictures
-from tamis.crawl.outcomes import Outcome, standing
-from tamis.crawl.politeness import Verdict, forbids_items, forbids_links, header_directives
+from tamis.crawl.outcomes import REDIRECTS, Outcome, outcome_of_status, standing
+from tamis.crawl.politeness import forbids_items, forbids_links, header_directives
+from tamis.crawl.traps import trap_by_rule
 from tamis.crawl.urls import (
     BadUrl,
     PrivateAddress,
@@ -26,6 +30,7 @@ from tamis.crawl.urls import (
     check_literal,
     request_url,
     same_site,
+    url_key,
 )
 from tamis.extract.extractor import extract_page
 from tamis.extract.page import parse_page
@@ -38,8 +43,8 @@ from tamis.vision.formats import sniff
 ITEM_PRIORITY, RESULTS_PRIORITY, OTHER_PRIORITY = 100, 50, 0
 #: More links of one page are not believed.
 MAX_LINKS = 3000
-#: A path that repeats a segment so often is a trap that grows with each visit.
-MAX_REPEATS = 3
+#: A page that sends its readers on within so many seconds is a redirect.
+MAX_REFRESH_SECONDS = 5.0
 
 _TEXTUAL = re.compile(r"^(?:text/|application/(?:[\w.+-]*(?:xml|html|json)|octet-stream)|$)", re.IGNORECASE)
 _SERVICE = re.compile(
@@ -58,25 +63,42 @@ class Place:
     name: str
     settings: SourceSettings
     recipe: Recipe
+    reader: str = ""
+    """Digest of what reads the pages (`tamis.crawl.reader`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class PageAnswer:
-    """What a server answered. Header names are in lower case; `at` is the time, in seconds since the epoch."""
+    """What a server answered. Header names are in lower case; `at` is the time, in seconds since the epoch.
+
+    `seconds` is how long the answer took to begin. The body of a 304 is the one that was stored.
+    """
 
     url: str
     status: int
     headers: Mapping[str, tuple[str, ...]]
     body: bytes
     at: float
+    seconds: float = 0.0
 
     def header(self, name: str) -> str | None:
         """The first value of a header."""
         return next(iter(self.headers.get(name, ())), None)
 
 
+def judge(answer: PageAnswer | Outcome) -> Outcome | None:
+    """The outcome of an answer without a document; None for a document or a redirect."""
+    if isinstance(answer, Outcome):
+        return answer
+    if service := block_page(answer.status, answer.headers, answer.body):
+        return blocked(service, answer.status)
+    if 200 <= answer.status < 300 or answer.status in REDIRECTS or (answer.status == 304 and answer.body):
+        return None
+    return outcome_of_status(answer.status)
+
+
 def settle(task: PageTask, outcome: Outcome, settings: CrawlSettings, now: float, **columns: Any) -> PageResult:
-    """The result of a request that brought no page: it stands, is tried again later, or has failed for now."""
+    """The result of a request that brought no page: it stands, is tried again later, or has failed."""
     wait = settings.retry_wait * 2**task.attempts
     state, not_before = "done", 0.0
     if outcome.passing:
@@ -100,6 +122,11 @@ def read_redirect(task: PageTask, answer: PageAnswer, place: Place, settings: Cr
     if not location:
         found = standing("refused", f"HTTP {answer.status} without a target")
         return settle(task, found, settings, answer.at, **columns)
+    return _redirected(task, location, answer, place, settings)
+
+
+def _redirected(task: PageTask, location: str, answer: PageAnswer, place: Place, settings: CrawlSettings) -> PageResult:
+    columns = {"status": answer.status}
     try:
         target = request_url(location, answer.url)
         check_literal(target, allow_private=settings.allow_private)
@@ -117,28 +144,71 @@ def read_redirect(task: PageTask, answer: PageAnswer, place: Place, settings: Cr
     )
 
 
-def read_page(
-    task: PageTask, answer: PageAnswer, place: Place, settings: CrawlSettings, blobs: BlobStore
-) -> PageResult:
-    """The result of a 2xx answer: the page's kind, links and item, within what its directives allow."""
+def _refresh_target(answer: PageAnswer) -> str | None:
+    """Where a page sends its readers at once by `<meta http-equiv="refresh">`; None where it stays."""
+    if b"refresh" not in answer.body[:8192].lower():
+        return None
+    text = answer.body[:8192].decode("utf-8", "replace")
+    seconds, target = get_meta_refresh(text, answer.url, ignore_tags=("script", "noscript", "template"))
+    if seconds is None or not target or seconds > MAX_REFRESH_SECONDS:
+        return None
+    try:
+        return None if url_key(target) == url_key(answer.url) else target
+    except BadUrl:
+        return target
+
+
+#: Stores the body of a page and returns its key in the blob store.
+Keep = Callable[[bytes], str]
+
+
+def keep_compressed(blobs: BlobStore) -> Keep:
+    """Store bodies compressed, so that equal bodies are one blob on every machine."""
+    return lambda body: blobs.put(gzip.compress(body, 6, mtime=0))
+
+
+def stored_answer(task: PageTask, blobs: BlobStore, at: float, headers: Mapping[str, tuple[str, ...]]) -> PageAnswer:
+    """The answer that a page was stored from, with the headers that a 304 brought.
+
+    Raises:
+        BlobMissing: the store has no such body.
+        BlobCorrupt: what is stored is something else.
+    """
+    assert task.body_sha256 is not None
+    body = gzip.decompress(blobs.get(task.body_sha256))
+    kept = {
+        "content-type": task.content_type,
+        "x-robots-tag": task.directives,
+        "etag": task.etag,
+        "last-modified": task.last_modified,
+    }
+    named = {name: (value,) for name, value in kept.items() if value}
+    return PageAnswer(task.url, 304, {**named, **headers}, body, at)
+
+
+def read_page(task: PageTask, answer: PageAnswer, place: Place, settings: CrawlSettings, keep: Keep) -> PageResult:
+    """The result of an answer with a document: the page's kind, links and item, within what its directives allow."""
     content_type = answer.header("content-type")
     columns: dict[str, Any] = {
         "status": answer.status,
         "content_type": _short(content_type),
         "etag": _short(answer.header("etag")),
         "last_modified": _short(answer.header("last-modified")),
+        "reader": place.reader,
     }
     if reason := _no_page(answer.body, content_type):
         return settle(task, standing("unreadable", reason), settings, answer.at, **columns)
+    if target := _refresh_target(answer):
+        return _redirected(task, target, answer, place, settings)
     extraction = extract_page(
-        answer.body, answer.url, content_type=content_type, recipe=place.recipe, linked_as=task.kind
+        answer.body, answer.url, content_type=content_type, recipe=place.recipe, linked_as=task.linked_as
     )
     directives = extraction.directives | header_directives(answer.headers.get("x-robots-tag", ()), settings.user_agent)
     heeded = directives if settings.obey_robots else frozenset()
     columns["directives"] = ", ".join(sorted(directives))[:1000] or None
     forbidden = forbids_items(heeded)
-    if forbidden is None and "noarchive" not in heeded:
-        columns["body_sha256"] = blobs.put(gzip.compress(answer.body, 6, mtime=0))
+    archived = forbidden is None and "noarchive" not in heeded
+    columns["body_sha256"] = keep(answer.body) if archived else None
     links = () if forbids_links(heeded) else tuple(_links(task, answer, extraction, place, settings))
     outcome, reason, item = "ok", None, None
     if extraction.item is not None:
@@ -150,14 +220,14 @@ def read_page(
                 to_item(extraction.item, answer.url),
                 tuple(web_pictures(extraction.item.images)),
                 page_id=task.id,
+                body_before=task.body_sha256,
             )
     return PageResult("done", outcome, reason, extraction.kind, answer.at, links=links, item=item, columns=columns)
 
 
-def skipped_by_robots(task: PageTask, verdict: Verdict, now: float) -> PageResult:
-    """The result for a page that robots.txt forbids: it is not requested."""
-    reason = "robots.txt forbids it"
-    return PageResult("done", "robots", reason, task.kind, now, requested=False, columns={"robots_verdict": verdict})
+def skipped(task: PageTask, outcome: str, reason: str, now: float, **columns: Any) -> PageResult:
+    """The result for a page that is not requested."""
+    return PageResult("done", outcome, reason, task.kind, now, requested=False, columns=columns)
 
 
 def _no_page(body: bytes, content_type: str | None) -> str | None:
@@ -204,7 +274,8 @@ def _links(
         if stated in ("item", "results") and kind == "unknown":
             yield Link(url, stated, ITEM_PRIORITY if stated == "item" else RESULTS_PRIORITY, depth, is_paging)
         elif stated != "ignore":
-            yield Link(url, kind, priority, depth, is_paging)
+            refusal = trap_by_rule(url, answer.at) if place.settings.refuse_traps and stated is None else None
+            yield Link(url, kind, priority, depth, is_paging, refusal)
 
 
 def _anchors(answer: PageAnswer) -> Iterator[str]:
@@ -225,9 +296,6 @@ def _followable(given: str, base: str, place: Place, settings: CrawlSettings) ->
         url = request_url(given, base)
         check_literal(url, allow_private=settings.allow_private)
     except (BadUrl, PrivateAddress):
-        return None
-    segments = [segment for segment in url.partition("?")[0].split("/")[3:] if segment]
-    if any(segments.count(segment) > MAX_REPEATS for segment in set(segments)):
         return None
     return url if _belongs(url, place) else None
 

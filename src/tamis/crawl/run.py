@@ -13,59 +13,36 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, Any
 
+from tamis.crawl.budget import NO_LIMITS, RunLimits
+from tamis.crawl.report import CrawlReport, Progress
+from tamis.crawl.rounds import end_passes, pass_counts
 from tamis.crawl.sources import count_pending, register_sources
+from tamis.crawl.yields import record_crawl
 from tamis.errors import BusyError, Interrupted, ProjectError, TamisError, UserError
 from tamis.project import Project
-
-Progress = Callable[[int, int | None, str], None]
 
 #: Seconds that pages under way may take to end after a stop; then they are left pending.
 GRACE_SECONDS = 5.0
 _ERRORS: Mapping[str, type[TamisError]] = {"UserError": UserError, "ProjectError": ProjectError, "BusyError": BusyError}
 
 
-@dataclass(frozen=True, slots=True)
-class CrawlReport:
-    """What a crawl did.
-
-    `outcomes` counts pages by outcome, `failures` those that a retry may mend, of which `failed` lists the first with
-    their reasons; `paused` names hosts that are left alone for now, and why.
-    """
-
-    pages: int = 0
-    items: int = 0
-    pictures: int = 0
-    pending: int = 0
-    outcomes: dict[str, int] = field(default_factory=dict)
-    failures: int = 0
-    failed: list[tuple[str, str]] = field(default_factory=list)
-    paused: dict[str, str] = field(default_factory=dict)
-    seconds: float = 0.0
-    stopped: bool = False
-
-    @property
-    def complete(self) -> bool:
-        """Whether nothing is left that a later run or a person must mend."""
-        return not self.failures and not self.paused and not self.pending
-
-
 def crawl(
     project: Project,
     *,
-    limit: int | None = None,
+    limits: RunLimits = NO_LIMITS,
     progress: Progress | None = None,
     stop: threading.Event | None = None,
 ) -> CrawlReport:
     """Crawl all sources of the project's settings until their frontier is empty, and return what was done.
 
-    Pages that were read before are not asked for again. `limit` bounds the pages of this run. When `stop` is set,
-    or on Ctrl-C, pages under way end or stay pending. The items of folder sources are read here; `tamis.toml` is read
-    again by the child process that asks the web.
+    Pages that were read before are not asked for again; `begin_passes` makes them due. When `stop` is set, or on
+    Ctrl-C, pages under way end or stay pending. The items of folder sources are read here; `tamis.toml` is read again
+    by the child process that asks the web.
 
     Raises:
         UserError: a source that cannot be used; the message names the setting.
@@ -73,23 +50,27 @@ def crawl(
     """
     began = time.monotonic()
     from_folders = register_sources(project)
-    report = CrawlReport(items=from_folders.new_items, pictures=from_folders.new_pictures)
+    report = CrawlReport(
+        items=from_folders.new_items, changed=from_folders.changed_items, pictures=from_folders.new_pictures
+    )
     if count_pending(project):
-        told = _Child(project.folder, limit).run(progress, stop)
+        told = _Child(project.folder, limits).run(progress, stop)
         told["failed"] = [tuple(pair) for pair in told["failed"]]
-        told["items"] += report.items
-        told["pictures"] += report.pictures
+        for name in ("items", "changed", "pictures"):
+            told[name] += getattr(report, name)
         report = CrawlReport(**told)
-    return replace(report, seconds=time.monotonic() - began)
+    warnings = end_passes(project, report.budgets) + record_crawl(project)
+    passes = [asdict(counts) for counts in pass_counts(project)]
+    return replace(report, warnings=warnings, passes=passes, seconds=time.monotonic() - began)
 
 
 class _Child:
     """The process that runs the spider."""
 
-    def __init__(self, folder: Path, limit: int | None) -> None:
+    def __init__(self, folder: Path, limits: RunLimits) -> None:
         self._command = [sys.executable, "-m", "tamis.crawl.child", "--project", str(folder)]
-        if limit is not None:
-            self._command += ["--limit", str(limit)]
+        for option, value in (("--limit", limits.pages), ("--limit-bytes", limits.size)):
+            self._command += [] if value is None else [option, str(value)]
 
     def run(self, progress: Progress | None, stop: threading.Event | None) -> dict[str, Any]:
         """Run to the end and return the report's fields."""

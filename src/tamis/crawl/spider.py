@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -36,6 +37,7 @@ from tamis.crawl.outcomes import Outcome, standing, timed_out, too_large, unreac
 from tamis.crawl.reading import PageAnswer
 from tamis.crawl.resolver import ALLOW_PRIVATE_SETTING, refused
 from tamis.crawl.urls import private_reason
+from tamis.crawl.wire import MAX_HEADER_BYTES, HeaderFlood
 
 _Result = TypeVar("_Result")
 #: Seconds between two reports of progress.
@@ -62,6 +64,10 @@ class PassThroughScheduler(BaseScheduler):
         return self._requests.popleft() if self._requests else None
 
 
+class _AgendaBroken(Exception):  # noqa: N818 - named after what happened
+    """The agenda raised; the spider keeps what it was."""
+
+
 class FrontierSpider(scrapy.Spider):
     """Requests what the agenda says, until it has nothing left or is stopped."""
 
@@ -81,32 +87,39 @@ class FrontierSpider(scrapy.Spider):
         self.error: BaseException | None = None
 
     async def _on_agenda(self, work: Callable[..., _Result], *arguments: Any) -> _Result:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+        """Run a method of the agenda on its thread; what breaks it ends the crawl, and is raised at its end.
+
+        Raises:
+            _AgendaBroken: the database or the store failed, now or before.
+        """
+        future = asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+        await asyncio.wait([future])
+        self.error = self.error or future.exception()
+        if self.error is not None:
+            self._changed.set()
+            raise _AgendaBroken from self.error
+        return future.result()
 
     async def start(self) -> AsyncIterator[Request]:
         """Yield each request when it is due. Called by Scrapy."""
         self._loop = asyncio.get_running_loop()
-        while self.error is None:
-            self._changed.clear()
-            try:
+        with suppress(_AgendaBroken):
+            while True:
+                self._changed.clear()
                 turn = await self._on_agenda(self._agenda.next_turn)
                 await self._tell_progress()
-            except Exception as error:
-                self.error = error
-                return
-            if isinstance(turn, Finished):
-                return
-            if isinstance(turn, Wait):
-                try:
-                    await asyncio.wait_for(self._changed.wait(), turn.seconds)
-                except TimeoutError:
-                    continue
-            else:
-                yield self._request(turn)
+                if isinstance(turn, Finished):
+                    return
+                if isinstance(turn, Wait):
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._changed.wait(), turn.seconds)
+                else:
+                    yield self._request(turn)
 
     def _request(self, ask: Ask) -> Request:
         return Request(
             ask.url,
+            headers={name: value.encode("ascii") for name, value in ask.headers.items()},
             callback=self.parse,
             errback=partial(self._on_failure, ask),
             dont_filter=True,
@@ -124,19 +137,19 @@ class FrontierSpider(scrapy.Spider):
             name.decode("latin-1").lower(): tuple(value.decode("latin-1") for value in response.headers.getlist(name))
             for name in response.headers
         }
-        await self._take_in(ask, PageAnswer(response.url, response.status, headers, response.body, time.time()))
+        seconds = float(response.meta.get("download_latency", 0.0))
+        answer = PageAnswer(response.url, response.status, headers, response.body, time.time(), seconds)
+        await self._take_in(ask, answer)
 
     async def _on_failure(self, ask: Ask, failure: Failure) -> None:
         await self._take_in(ask, self._outcome_of(ask, failure))
 
     async def _take_in(self, ask: Ask, answer: PageAnswer | Outcome) -> None:
-        try:
+        with suppress(_AgendaBroken):
             if ask.task is None:
                 await self._on_agenda(self._agenda.robots_answered, ask.host, answer)
             else:
                 await self._on_agenda(self._agenda.page_answered, ask, answer)
-        except Exception as error:
-            self.error = self.error or error
         self._changed.set()
 
     def _outcome_of(self, ask: Ask, failure: Failure) -> Outcome:
@@ -185,10 +198,21 @@ def _broken_connection(error: BaseException | None, host: str) -> Outcome:
             return unreachable("connection_refused", "the host refused the connection")
         case ResponseDataLossError():
             return unreachable("incomplete", "the answer broke off before its end")
+    if _was_flooded(error):
+        return standing("too_large", f"more than {MAX_HEADER_BYTES} bytes of headers")
     text = str(error)
     if "SSL" in text or "certificate" in text.lower():
         return unreachable("tls", f"no secure connection: {text}")
     return unreachable("broken_answer", f"{type(error).__name__}: {text}")
+
+
+def _was_flooded(error: BaseException | None) -> bool:
+    """Whether the headers of an answer had no end; Twisted tells the reasons of a failure in a list."""
+    while error is not None:
+        if any(isinstance(reason.value, HeaderFlood) for reason in getattr(error, "reasons", ())):
+            return True
+        error = error.__cause__
+    return False
 
 
 def scrapy_settings(settings: CrawlSettings) -> dict[str, Any]:
@@ -199,6 +223,7 @@ def scrapy_settings(settings: CrawlSettings) -> dict[str, Any]:
         "SCHEDULER": PassThroughScheduler,
         "TWISTED_DNS_RESOLVER": "tamis.crawl.resolver.GuardedResolver",
         ALLOW_PRIVATE_SETTING: settings.allow_private,
+        "DOWNLOAD_HANDLERS_BASE": dict.fromkeys(("http", "https"), "tamis.crawl.wire.BoundedHandler"),
         "CONCURRENT_REQUESTS": 256,
         "CONCURRENT_REQUESTS_PER_DOMAIN": settings.concurrency,
         "DOWNLOAD_DELAY": 0,

@@ -22,12 +22,20 @@ _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01
 _KEPT_IN_PATH = "!$&'()*+,;=:@/"
 _KEPT_IN_QUERY = "!$'()*,;:@/?=&+"
 _BLANKS = re.compile(r"[\x00-\x20\x7f\ufeff]+")
-_SESSION_IN_PATH = re.compile(r";(?:jsessionid|phpsessid|sid)=[^/;?#]*", re.IGNORECASE)
+_SESSION_IN_PATH = re.compile(
+    r";(?:jsessionid|phpsessid|sid)=[^/;?#]*|/\([SFX]\([0-9a-z]{16,}\)\)(?=/|$)", re.IGNORECASE
+)
 #: Parameters that name the visitor or the campaign, not the document.
 _VISITOR_PARAMETER = re.compile(
     r"^(?:utm_\w+|gclid|dclid|fbclid|msclkid|yclid|igshid|srsltid|mc_[ce]id|_ga|_gl|jsessionid|phpsessid|aspsessionid\w*)$",
     re.IGNORECASE,
 )
+#: Parameters that name the visitor where their value is long and random.
+_SESSION_PARAMETER = re.compile(
+    r"^(?:s|sid|sess|sessid|session|session_?id|session_?token|zenid|oscsid|xtcsid|cfid|cftoken|visitor_?id)$",
+    re.IGNORECASE,
+)
+_RANDOM = re.compile(r"^(?=[^/]*\d)(?=[^/]*[a-z])[0-9a-z_-]{16,}$|^[0-9a-f]{24,}$|^\d{20,}$", re.IGNORECASE)
 _HOST_LABELS = re.compile(r"^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$")
 #: Prefixes under which an IPv6 address carries an IPv4 one: NAT64 (RFC 6052), 6to4 (RFC 3056).
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -115,8 +123,15 @@ def canonical_url(url: str) -> str:
     parts = urlsplit(request_url(url))
     path = _SESSION_IN_PATH.sub("", parts.path) or "/"
     pairs = [pair for pair in parts.query.split("&") if pair]
-    kept = sorted(pair for pair in pairs if not _VISITOR_PARAMETER.match(pair.partition("=")[0]))
+    kept = sorted(pair for pair in pairs if not _names_visitor(pair))
     return urlunsplit((parts.scheme, parts.netloc, path, "&".join(kept), ""))
+
+
+def _names_visitor(pair: str) -> bool:
+    name, _, value = pair.partition("=")
+    if _VISITOR_PARAMETER.match(name):
+        return True
+    return _SESSION_PARAMETER.match(name) is not None and _RANDOM.match(value) is not None
 
 
 def url_key(url: str) -> str:

@@ -27,6 +27,8 @@ def create_crawl_tables() -> None:
     create_host()
     create_page()
     create_item()
+    create_item_change()
+    create_crawl_run()
     create_image()
     create_picture()
 
@@ -39,6 +41,9 @@ def create_source() -> None:
         sa.Column("kind", sa.String(16), nullable=False),
         sa.Column("address", sa.Text(), nullable=False),
         sa.Column("recipe", exact(100), nullable=False),
+        sa.Column("round", sa.Integer(), nullable=False),
+        sa.Column("round_began_at", sa.Double(), nullable=True),
+        sa.Column("round_ended_at", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_source"),
         sa.UniqueConstraint("name", name="uq_source_name"),
         if_not_exists=True,
@@ -80,11 +85,16 @@ def create_page() -> None:
         sa.Column("depth", sa.Integer(), nullable=False),
         sa.Column("priority", sa.Integer(), nullable=False),
         sa.Column("found_on", key(), nullable=True),
+        sa.Column("listed_at", sa.Double(), nullable=True),
+        sa.Column("form", digest(32), nullable=True),
+        sa.Column("found", sa.Integer(), nullable=True),
         sa.Column("status", sa.Integer(), nullable=True),
         sa.Column("robots_verdict", sa.String(32), nullable=True),
         sa.Column("directives", sa.Text(), nullable=True),
         sa.Column("content_type", sa.Text(), nullable=True),
         sa.Column("body_sha256", digest(64), nullable=True),
+        sa.Column("size", sa.BigInteger(), nullable=True),
+        sa.Column("reader", digest(32), nullable=True),
         sa.Column("etag", sa.Text(), nullable=True),
         sa.Column("last_modified", sa.Text(), nullable=True),
         sa.Column("attempts", sa.Integer(), nullable=False),
@@ -96,6 +106,8 @@ def create_page() -> None:
         if_not_exists=True,
     )
     create_index("ix_page_state_host_priority", "page", ["state", "host", "priority"])
+    create_index("ix_page_host_form_fetched_at", "page", ["host", "form", "fetched_at"])
+    create_index("ix_page_source_id_state", "page", ["source_id", "state"])
 
 
 def create_item() -> None:
@@ -128,6 +140,46 @@ def create_item() -> None:
         sa.UniqueConstraint("item_key", name="uq_item_item_key"),
         if_not_exists=True,
     )
+    create_index("ix_item_page_id", "item", ["page_id"])
+
+
+def create_item_change() -> None:
+    op.create_table(
+        "item_change",
+        sa.Column("id", key(), autoincrement=True, nullable=False),
+        sa.Column("item_id", key(), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.Column("kind", sa.String(16), nullable=False),
+        sa.Column("cause", sa.String(16), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("fields", sa.JSON(), nullable=False),
+        sa.Column("body_sha256", digest(64), nullable=True),
+        sa.ForeignKeyConstraint(["item_id"], ["item.id"], name="fk_item_change_item_id"),
+        sa.PrimaryKeyConstraint("id", name="pk_item_change"),
+        if_not_exists=True,
+    )
+    create_index("ix_item_change_item_id", "item_change", ["item_id"])
+    create_index("ix_item_change_at", "item_change", ["at"])
+
+
+def create_crawl_run() -> None:
+    op.create_table(
+        "crawl_run",
+        sa.Column("id", key(), autoincrement=True, nullable=False),
+        sa.Column("source_id", key(), nullable=False),
+        sa.Column("kind", sa.String(16), nullable=False),
+        sa.Column("recipe", exact(100), nullable=False),
+        sa.Column("began_at", sa.Double(), nullable=False),
+        sa.Column("ended_at", sa.Double(), nullable=False),
+        sa.Column("expected", sa.Integer(), nullable=False),
+        sa.Column("items", sa.Integer(), nullable=False),
+        sa.Column("fields", sa.JSON(), nullable=False),
+        sa.Column("warnings", sa.JSON(), nullable=False),
+        sa.ForeignKeyConstraint(["source_id"], ["source.id"], name="fk_crawl_run_source_id"),
+        sa.PrimaryKeyConstraint("id", name="pk_crawl_run"),
+        if_not_exists=True,
+    )
+    create_index("ix_crawl_run_source_id_ended_at", "crawl_run", ["source_id", "ended_at"])
 
 
 def create_image() -> None:
@@ -159,6 +211,7 @@ def create_picture() -> None:
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("not_before", sa.Double(), nullable=False),
         sa.Column("downloaded_at", sa.Double(), nullable=True),
+        sa.Column("left_at", sa.Double(), nullable=True),
         sa.Column("image_id", key(), nullable=True),
         sa.ForeignKeyConstraint(["image_id"], ["image.id"], name="fk_picture_image_id"),
         sa.ForeignKeyConstraint(["item_id"], ["item.id"], name="fk_picture_item_id"),
