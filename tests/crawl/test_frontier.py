@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from tamis import schema
-from tamis.crawl.agenda import Agenda, Ask, Finished, Wait
+from tamis.crawl.agenda import Ask, Wait
 from tamis.crawl.budget import RunLimits
 from tamis.crawl.child import make_agenda
 from tamis.crawl.frontier import Frontier, Link, PageResult, PageTask, insert_pages, retry_failed
@@ -21,14 +20,14 @@ from tamis.crawl.outcomes import timed_out, unreachable
 from tamis.crawl.pictures import PictureResult, PictureTable, StoredImage
 from tamis.crawl.reading import PageAnswer
 from tamis.crawl.sources import register_sources, source_rows
-from tamis.database import reading, writing
+from tamis.database import writing
 from tamis.engine.lease import acquire
 from tamis.project import Project
 from tamis.records import Item
 from tests.conftest import MakeProject
+from tests.crawl.driven import HOME, drive, outcomes, page, rows, shop
 from tests.crawl.rude_server import item_page, results_page
 
-HOME = "http://shop.example/"
 SETTINGS = f"""
 [source.shop]
 address = "{HOME}"
@@ -38,7 +37,6 @@ delay = 0
 retry_wait = 0.01
 attempts = 2
 """
-Web = Callable[[str], PageAnswer | Any]
 
 
 @pytest.fixture
@@ -54,47 +52,6 @@ def each_project(make_project: MakeProject, database_address: str) -> Project:
     made = make_project(SETTINGS, database=database_address)
     register_sources(made)
     return made
-
-
-def page(body: str = "", status: int = 200, url: str = HOME, **headers: str) -> PageAnswer:
-    stated = {"content_type": "text/html"} | headers
-    named = {name.replace("_", "-"): (value,) for name, value in stated.items()}
-    return PageAnswer(url, status, named, body.encode(), time.time())
-
-
-def drive(agenda: Agenda, web: Web, *, steps: int = 1000) -> list[str]:
-    """Answer all that the agenda asks for, until it is finished; returns the paths asked for, in order."""
-    asked: list[str] = []
-    for _ in range(steps):
-        turn = agenda.next_turn()
-        if isinstance(turn, Finished):
-            agenda.close()
-            return asked
-        if isinstance(turn, Wait):
-            time.sleep(min(turn.seconds, 0.02))
-            continue
-        asked.append(turn.url.removeprefix(HOME.rstrip("/")))
-        answer = web(turn.url)
-        if isinstance(answer, PageAnswer):
-            answer = PageAnswer(turn.url, answer.status, answer.headers, answer.body, answer.at)
-        if turn.task is None:
-            agenda.robots_answered(turn.host, answer)
-        else:
-            agenda.page_answered(turn, answer)
-    raise AssertionError(f"not finished after {steps} steps; asked for {asked[-20:]}")
-
-
-def shop(pages: dict[str, PageAnswer | Any]) -> Web:
-    return lambda url: pages.get(url.removeprefix(HOME.rstrip("/")), page("", 404))
-
-
-def rows(project: Project, table: sa.Table = schema.page) -> list[Any]:
-    with reading(project.engine) as connection:
-        return list(connection.execute(sa.select(table).order_by(table.c[next(iter(table.c)).name])))
-
-
-def outcomes(project: Project) -> dict[str, tuple[str, str | None]]:
-    return {row.url.removeprefix(HOME.rstrip("/")): (row.state, row.outcome) for row in rows(project)}
 
 
 def test_a_small_shop_from_the_first_page_to_the_last_picture(each_project: Project) -> None:

@@ -174,9 +174,11 @@ class Frontier:
     def _commit_once(self, task: PageTask, result: PageResult, host: HeldHost) -> Committed:
         with writing(self._engine) as connection:
             self._hosts.save(connection, host)
+            began = round_began(connection, task.source_id)
+            # Another machine's clock may be ahead of this one's: no answer is older than the pass that asked for it.
+            result = replace(result, fetched_at=max(result.fetched_at, began))
             result = _judge_redirect(connection, task, result)
             links = [*result.links, *([result.redirect] if result.redirect else [])]
-            began = round_began(connection, task.source_id)
             kept = _without_barren_paging(connection, task, links, began)
             fresh = insert_pages(connection, kept, task.source_id, task.id)
             if result.kind == "results":

@@ -21,7 +21,7 @@ class HeaderFlood(ParseError):  # noqa: N818 - named after what happened
 
 
 class _BoundedParser(_LenientHTTPClientParser):
-    """Counts the bytes before the body. Twisted makes the object as a class of its own, so that the count begins late."""
+    """Counts the bytes before the body. Twisted makes the object as a class of its own, so that it starts late."""
 
     def lineReceived(self, line: bytes) -> None:  # noqa: N802 - Twisted's name
         """Called by Twisted."""
