@@ -1,6 +1,6 @@
 """A web server with bad habits, on raw sockets: what it sends is what the test wrote, right or wrong.
 
-It runs on a thread of its own and counts the requests that reach it.
+It runs on a thread of its own, counts the requests that reach it, and keeps their times (monotonic, in seconds).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -86,6 +87,7 @@ class RudeServer:
 
     routes: dict[str, Handler] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
+    times: list[float] = field(default_factory=list)
     tls: ssl.SSLContext | None = None
     delay: float = 0.0
 
@@ -136,6 +138,7 @@ class RudeServer:
         method, path, _ = head[0].split(" ")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:]) if name}
         self.counts[path] += 1
+        self.times.append(time.monotonic())
         if self.delay:
             await asyncio.sleep(self.delay)
         return await self._handler(path)(Request(method, path, headers), wire)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -29,23 +31,42 @@ from tests.databases import own_database
 
 pytestmark = pytest.mark.slow
 
-ITEMS, KILLS = 60, 5
-CRAWL = "from tamis.crawl.child import main; main(['--project', {folder!r}])"
+ITEMS, CONCURRENCY = 200, 4
+CRAWL_KILLS, DOWNLOAD_KILLS = 25, 5
 DOWNLOAD = (
     "from pathlib import Path; from tamis.project import open_project; from tamis.crawl.download import download;"
     "download(open_project(Path({folder!r})))"
 )
+#: Loads the crawler once, and forks it for each line on standard input: a start costs no import of Scrapy.
+LAUNCHER = """
+import os, sys, threading
+import tamis.crawl.child as child
+lifeline, folder = int(sys.argv[1]), sys.argv[2]
+for line in sys.stdin:
+    assert threading.active_count() == 1
+    number = os.fork()
+    if number == 0:
+        os.dup2(lifeline, 0)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        os._exit(child.main(['--project', folder]))
+    print(number, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]), flush=True)
+"""
 SETTINGS = """
 [source.shop]
 address = "{address}"
 [crawl]
 allow_private = true
 delay = 0
-concurrency = 4
+concurrency = {concurrency}
 retry_wait = 0.05
 [download]
 per_host = 4
 """
+
+
+def settings_of(address: str) -> str:
+    return SETTINGS.format(address=address, concurrency=CONCURRENCY)
 
 
 @pytest.fixture(scope="module")
@@ -95,24 +116,58 @@ def lifeline() -> Iterator[int]:
     os.close(reader)
 
 
+def environment_of(project: Project) -> dict[str, str]:
+    return os.environ | {DATABASE_VARIABLE: project.engine.url.render_as_string(hide_password=False)}
+
+
+def kill_crawler_until_done(project: Project, server: RudeServer, lifeline: int) -> None:
+    """Kill the crawler 25 times at random moments while it works; then let it end. Only work in flight is repeated."""
+    chance = random.Random(5)
+    asked_when_done: dict[str, int] = {}
+    launcher = subprocess.Popen(
+        [sys.executable, "-c", LAUNCHER, str(lifeline), str(project.folder)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment_of(project), pass_fds=[lifeline], text=True,
+    )  # fmt: skip
+    assert launcher.stdin is not None
+    assert launcher.stdout is not None
+    for kill in range(CRAWL_KILLS + 1):
+        before = server.counts.total()
+        launcher.stdin.write("\n")
+        launcher.stdin.flush()
+        crawler = int(launcher.stdout.readline())
+        if kill < CRAWL_KILLS:
+            wait_for(lambda: server.counts.total() > before)  # noqa: B023 - called at once
+            time.sleep(chance.uniform(0.0, 0.1))
+            os.kill(crawler, signal.SIGKILL)
+        code = int(launcher.stdout.readline())
+        assert code == (-signal.SIGKILL if kill < CRAWL_KILLS else 0)
+        for path in committed(project, schema.page):
+            asked_when_done.setdefault(path, server.counts[path])
+    launcher.communicate(timeout=20)
+    assert len(asked_when_done) > ITEMS
+    asked_again = {path: count for path, count in asked_when_done.items() if server.counts[path] != count}
+    assert asked_again == {}, "what is committed is never asked for again"
+    repeated = sum(count - 1 for path, count in server.counts.items() if path != "/robots.txt")
+    assert repeated <= CRAWL_KILLS * CONCURRENCY, "no more is repeated than was in flight"
+
+
 def kill_until_done(program: str, project: Project, server: RudeServer, table: sa.Table, lifeline: int) -> None:
     """Start the program, kill it at a random moment, and again; then let it end. Nothing committed is asked again."""
     chance = random.Random(5)
-    environment = os.environ | {DATABASE_VARIABLE: project.engine.url.render_as_string(hide_password=False)}
     command = [sys.executable, "-c", program.format(folder=str(project.folder))]
     asked_when_done: dict[str, int] = {}
-    for kill in range(KILLS + 1):
+    for kill in range(DOWNLOAD_KILLS + 1):
         before = server.counts.total()
         process = subprocess.Popen(
-            command, stdin=lifeline, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
+            command, stdin=lifeline, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment_of(project)
         )
-        if kill < KILLS:
+        if kill < DOWNLOAD_KILLS:
             while server.counts.total() == before and process.poll() is None:
                 time.sleep(0.01)
             time.sleep(chance.uniform(0.0, 0.4))
             process.send_signal(signal.SIGKILL)
         _, errors = process.communicate(timeout=120)
-        assert kill < KILLS or process.returncode == 0, errors.decode()
+        assert kill < DOWNLOAD_KILLS or process.returncode == 0, errors.decode()
         for path in committed(project, table):
             asked_when_done.setdefault(path, server.counts[path])
     asked_again = {path: count for path, count in asked_when_done.items() if server.counts[path] != count}
@@ -123,7 +178,7 @@ def kill_until_done(program: str, project: Project, server: RudeServer, table: s
 def test_killed_at_random_moments_the_rows_are_those_of_a_quiet_run(
     system: str, server: RudeServer, make_project: MakeProject, lifeline: int
 ) -> None:
-    settings = SETTINGS.format(address=server.url("/list/0"))
+    settings = settings_of(server.url("/list/0"))
     quiet = make_project(settings, name="quiet")
     crawl(quiet)
     download(quiet)
@@ -133,7 +188,7 @@ def test_killed_at_random_moments_the_rows_are_those_of_a_quiet_run(
 
     def check(project: Project) -> None:
         register_sources(project)
-        kill_until_done(CRAWL, project, server, schema.page, lifeline)
+        kill_crawler_until_done(project, server, lifeline)
         kill_until_done(DOWNLOAD, project, server, schema.picture, lifeline)
         assert natural_rows(project) == expected
         with reading(project.engine) as connection:
@@ -167,7 +222,7 @@ def test_a_stopped_crawler_ends_soon_and_gives_its_host_back(
     way: str, server: RudeServer, make_project: MakeProject
 ) -> None:
     server.counts.clear()
-    project = make_project(SETTINGS.format(address=server.url("/list/0")))
+    project = make_project(settings_of(server.url("/list/0")))
     process = start(project)
     wait_for(lambda: server.counts.total() > 10)
     assert process.stdin is not None
@@ -199,7 +254,7 @@ def test_pages_that_do_not_end_are_left_pending_at_a_stop(make_project: MakeProj
     stop = threading.Event()
     with RudeServer() as server:
         server.routes["/"] = never
-        project = make_project(SETTINGS.format(address=server.url("/")))
+        project = make_project(settings_of(server.url("/")))
 
         def stop_when_asked() -> None:
             wait_for(lambda: server.counts["/"] > 0)
@@ -213,11 +268,40 @@ def test_pages_that_do_not_end_are_left_pending_at_a_stop(make_project: MakeProj
     assert report.pending == 1
 
 
-def test_two_crawlers_share_the_work_of_one_project(
-    server: RudeServer, make_project: MakeProject, lifeline: int
+def gaps(times: list[float]) -> list[float]:
+    return [later - earlier for earlier, later in itertools.pairwise(sorted(times))]
+
+
+@pytest.mark.parametrize("system", ["sqlite", pytest.param("postgresql", marks=pytest.mark.server)])
+def test_three_crawlers_share_three_hosts_and_keep_the_rate_of_each(
+    system: str, make_project: MakeProject, lifeline: int
 ) -> None:
+    delay, count = 0.1, 12
+    with ExitStack() as stack:
+        address = stack.enter_context(own_database(system)) if system != "sqlite" else None
+        servers = [stack.enter_context(RudeServer()) for _ in range(3)]
+        for server in servers:
+            server.routes["/"] = fixed(answer(results_page([f"/item/{n}" for n in range(count)])), keep=True)
+            for number in range(count):
+                server.routes[f"/item/{number}"] = fixed(answer(item_page(f"Thing {number}")), keep=True)
+        sources = "".join(f'[source.s{n}]\naddress = "{one.url("/")}"\n' for n, one in enumerate(servers))
+        politeness = f"[crawl]\nallow_private = true\ndelay = {delay}\n"
+        project = make_project(sources + politeness, database=address)
+        processes = [start(project, lifeline) for _ in range(3)]
+        for process in processes:
+            _, errors = process.communicate(timeout=120)
+            assert process.returncode == 0, errors.decode()
+        assert len(natural_rows(project)["item"]) == 3 * count
+        project.close()
+    for server in servers:
+        assert {path: number for path, number in server.counts.items() if number != 1} == {}
+        assert len(server.times) == count + 2
+        assert min(gaps(server.times)) > delay * 0.7, "the rate of a host is kept, whoever asks it"
+
+
+def test_two_crawlers_share_the_work_of_one_host(server: RudeServer, make_project: MakeProject, lifeline: int) -> None:
     server.counts.clear()
-    project = make_project(SETTINGS.format(address=server.url("/list/0")))
+    project = make_project(settings_of(server.url("/list/0")))
     processes = [start(project, lifeline), start(project, lifeline)]
     for process in processes:
         _, errors = process.communicate(timeout=120)
@@ -230,7 +314,7 @@ def test_two_crawlers_share_the_work_of_one_project(
 def test_ctrl_c_ends_a_step_with_one_exception_and_all_that_was_finished(
     step: str, server: RudeServer, make_project: MakeProject
 ) -> None:
-    project = make_project(SETTINGS.format(address=server.url("/list/0")))
+    project = make_project(settings_of(server.url("/list/0")))
     if step == "download":
         crawl(project)
     server.counts.clear()

@@ -185,6 +185,41 @@ def test_failures_in_a_row_pause_the_host() -> None:
     assert host.paused_reason == "3 failures in a row, the last: time-out"
 
 
+def test_a_pause_is_not_ended_by_an_answer_that_was_under_way() -> None:
+    host = pace()
+    host.begin(0.0)
+    host.begin(1.0)
+    host.fail(2.0, "503", overloaded=True, wait=PATIENCE + 100)
+    host.succeed()
+    assert host.is_paused(PATIENCE)
+    host.begin(PATIENCE + 200)
+    assert (host.paused_until, host.paused_reason) == (0.0, None)
+
+
+def test_a_host_that_gets_slow_is_asked_less_often_until_it_is_itself_again() -> None:
+    host = pace()
+    for seconds in [0.2] * 30 + [4.0] * 4:
+        host.begin(0.0)
+        host.succeed()
+        host.heed(seconds)
+    assert host.delay > 2.0
+    for _ in range(60):
+        host.begin(0.0)
+        host.succeed()
+        host.heed(0.2)
+    assert host.delay == 1.0
+
+
+@given(st.floats(0.01, 20.0), st.integers(1, 200))
+def test_a_host_that_is_slow_by_nature_keeps_its_pace(seconds: float, answers: int) -> None:
+    host = pace()
+    for _ in range(answers):
+        host.begin(0.0)
+        host.succeed()
+        host.heed(seconds)
+    assert host.delay == 1.0
+
+
 @given(st.lists(st.sampled_from(["succeed", "overload", "fail"]), max_size=60))
 def test_the_delay_stays_within_its_bounds(events: list[str]) -> None:
     host = pace()

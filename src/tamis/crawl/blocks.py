@@ -52,7 +52,7 @@ def _service(name: str, marks: str, **headers: str) -> _Service:
 _SERVICES = (
     _service(
         "Cloudflare",
-        r"/cdn-cgi/challenge-platform/|\bcf[-_]chl[-_]|cf-error-details|__cf_chl_|cf-browser-verification",
+        r"/cdn-cgi/challenge-platform/h/./orchestrate|\bcf[-_]chl[-_]|cf-error-details|__cf_chl_|cf-browser-verification",
         cf_mitigated=r"challenge|block",
     ),
     _service("DataDome", r"captcha-delivery\.com|\bdd=\{'rt':'[cib]'", x_dd_b=r"\d"),
@@ -85,7 +85,7 @@ _CAPTCHA = re.compile(
 _ASKS = re.compile(
     r"(?:not|aren.t|are) (?:you )?(?:a )?(?:robot|human|bot)\b|unusual (?:traffic|activity)|"
     r"automated (?:access|requests?|traffic)|"
-    r"(?:solve|complete) the (?:captcha|challenge|puzzle)|verify (?:that )?you|"
+    r"(?:solve|complete) the (?:captcha|challenge|puzzle)|verify (?:that )?you|incident id|"
     r"kein roboter|ungewöhnlich\w* (?:aktivität|zugriff|datenverkehr)|trafic inhabituel|pas un robot|"
     r"no (?:soy|eres) un robot",
     re.IGNORECASE,

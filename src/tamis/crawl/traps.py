@@ -32,7 +32,7 @@ _CALENDAR = re.compile(
     r"(?:$|[/_.?&=-])|[?&](?:month|monat|mois|mes|year|jahr|cal|week|tribe-bar-date|ical|date|day|datum)=",
     re.IGNORECASE,
 )
-_DATE = re.compile(r"(?<!\d)((?:19|20|21)\d\d)(?:[/_.-]?(0[1-9]|1[0-2]))?(?!\d)")
+_DATE = re.compile(r"(?<=[/=])((?:19|20|21)\d\d)(?:[/_.-]?(?:0[1-9]|1[0-2])(?:[/_.-]?[0-3]\d)?)?(?=$|[/&?])")
 _VARIABLE = re.compile(r"\d+|\b[0-9a-f]{8,}\b|(?<=/)[A-Za-z0-9_-]{24,}(?=/|$)", re.IGNORECASE)
 
 
