@@ -37,7 +37,6 @@ from tamis.crawl.outcomes import Outcome, standing, timed_out, too_large, unreac
 from tamis.crawl.reading import PageAnswer
 from tamis.crawl.resolver import ALLOW_PRIVATE_SETTING, refused
 from tamis.crawl.urls import private_reason
-from tamis.crawl.wire import MAX_HEADER_BYTES, HeaderFlood
 
 _Result = TypeVar("_Result")
 #: Seconds between two reports of progress.
@@ -198,21 +197,10 @@ def _broken_connection(error: BaseException | None, host: str) -> Outcome:
             return unreachable("connection_refused", "the host refused the connection")
         case ResponseDataLossError():
             return unreachable("incomplete", "the answer broke off before its end")
-    if _was_flooded(error):
-        return standing("too_large", f"more than {MAX_HEADER_BYTES} bytes of headers")
     text = str(error)
     if "SSL" in text or "certificate" in text.lower():
         return unreachable("tls", f"no secure connection: {text}")
     return unreachable("broken_answer", f"{type(error).__name__}: {text}")
-
-
-def _was_flooded(error: BaseException | None) -> bool:
-    """Whether the headers of an answer had no end; Twisted tells the reasons of a failure in a list."""
-    while error is not None:
-        if any(isinstance(reason.value, HeaderFlood) for reason in getattr(error, "reasons", ())):
-            return True
-        error = error.__cause__
-    return False
 
 
 def scrapy_settings(settings: CrawlSettings) -> dict[str, Any]:
@@ -223,7 +211,6 @@ def scrapy_settings(settings: CrawlSettings) -> dict[str, Any]:
         "SCHEDULER": PassThroughScheduler,
         "TWISTED_DNS_RESOLVER": "tamis.crawl.resolver.GuardedResolver",
         ALLOW_PRIVATE_SETTING: settings.allow_private,
-        "DOWNLOAD_HANDLERS_BASE": dict.fromkeys(("http", "https"), "tamis.crawl.wire.BoundedHandler"),
         "CONCURRENT_REQUESTS": 256,
         "CONCURRENT_REQUESTS_PER_DOMAIN": settings.concurrency,
         "DOWNLOAD_DELAY": 0,
