@@ -67,6 +67,12 @@ class PageTask:
     body_sha256: str | None = None
     etag: str | None = None
     last_modified: str | None = None
+    listed_at: float | None = None
+
+    @property
+    def linked_as(self) -> str:
+        """What links take the page for, also after it was read as something else."""
+        return "item" if self.listed_at is not None else self.kind
 
     @property
     def validators(self) -> dict[str, str]:

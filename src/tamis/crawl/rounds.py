@@ -136,7 +136,11 @@ def _lists_were_read(connection: Connection, source_id: int, began: float) -> bo
 def _sweep(connection: Connection, source_id: int, name: str, began: float, now: float) -> str | None:
     pages = sa.select(_page.c.id).where(_page.c.source_id == source_id, _page.c.listed_at.is_not(None))
     _relist(connection, pages.where(_page.c.listed_at >= began, _page.c.outcome == "ok"), now)
-    unlisted = _item.c.page_id.in_(pages.where(_page.c.listed_at < began))
+    lists = sa.select(_page.c.id).where(_page.c.source_id == source_id, _page.c.kind == "results")
+    unlisted = sa.or_(
+        _item.c.page_id.in_(pages.where(_page.c.listed_at < began)),
+        sa.and_(_item.c.page_id.in_(lists), _item.c.last_seen < began),
+    )
     alive = sa.select(sa.func.count()).select_from(_item).where(
         _item.c.source_id == source_id, _item.c.vanished_at.is_(None)
     )  # fmt: skip
