@@ -15,6 +15,7 @@ from tamis.crawl.run import crawl
 from tamis.database import reading
 from tamis.project import Project
 from tests.conftest import MakeProject
+from tests.crawl.rude_habits import FURTHER, endless_refresh
 from tests.crawl.rude_server import (
     Handler,
     RudeServer,
@@ -109,8 +110,9 @@ HABITS: dict[str, tuple[Handler, str, bool]] = {
     "/early-hints": (fixed(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + answer(GOOD)), "ok", True),
     "/204": (fixed(answer(b"", "204 No Content", Content_Length="")), "unreadable", False),
 }
+HABITS |= FURTHER
 #: Habits on which only the outcome is pinned: whether an item can be read from such bytes is the reader's business.
-READERS_BUSINESS = {"/deep", "/unknown-encoding", "/no-number"}
+READERS_BUSINESS = {"/deep", "/unknown-encoding", "/no-number", "/deep-json", "/latin-1-as-utf-8", "/utf-32"}
 
 SETTINGS = """
 [source.rude]
@@ -136,7 +138,7 @@ def visited(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("rude")
     with RudeServer() as server:
         server.routes = {path: handler for path, (handler, _, _) in HABITS.items()}
-        server.routes["/steps/*"] = endless_redirects
+        server.routes |= {"/steps/*": endless_redirects, "/refreshes/*": endless_refresh}
         server.routes["/ok*"] = fixed(answer(GOOD), keep=True)
         server.routes["/robots.txt"] = fixed(answer(ROBOTS, content_type="text/plain"), keep=True)
         server.routes["/"] = fixed(answer(results_page(list(HABITS))), keep=True)
@@ -185,7 +187,9 @@ def test_failures_can_be_retried_and_outcomes_stand(visited: dict[str, Any]) -> 
 def test_no_page_is_asked_more_often_than_its_attempts(visited: dict[str, Any]) -> None:
     for path, row in visited["rows"].items():
         raw = row.url.partition(f"{row.host}")[2]
-        assert visited["counts"][raw] <= max(row.attempts, 1) + (1 if path.startswith("/hang-up") else 0), path
+        assert visited["counts"][raw] <= max(row.attempts, 1) + (
+            1 if path.startswith(("/hang-up", "/nothing")) else 0
+        ), path
     assert visited["counts"]["/private/page"] == 0
     assert visited["counts"]["/robots.txt"] == 1
 
@@ -194,6 +198,16 @@ def test_redirects_without_end_are_given_up(visited: dict[str, Any]) -> None:
     steps = {path: row.outcome for path, row in visited["rows"].items() if path.startswith("/steps/")}
     assert "redirect_loop" in steps.values()
     assert len(steps) <= 12
+
+
+def test_refreshes_without_end_are_given_up(visited: dict[str, Any]) -> None:
+    steps = {path: row.outcome for path, row in visited["rows"].items() if path.startswith("/refreshes/")}
+    assert "redirect_loop" in steps.values()
+    assert len(steps) <= 12
+
+
+def test_an_answer_that_nobody_asked_for_is_taken_for_none(visited: dict[str, Any]) -> None:
+    assert "Smuggled" not in {row.title for row in visited["items"].values()}
 
 
 def test_each_row_has_its_robots_verdict(visited: dict[str, Any]) -> None:

@@ -137,6 +137,19 @@ def test_an_invalid_certificate_is_no_connection(make_project: MakeProject, tmp_
     assert "no secure connection" in next(iter(report.paused.values()))
 
 
+@pytest.mark.slow
+def test_a_title_of_ten_megabytes_is_cut(make_project: MakeProject) -> None:
+    with RudeServer() as server:
+        server.routes["/"] = fixed(answer(item_page("very " * 2_000_000 + "long")), keep=True)
+        project = make_project(SETTINGS.format(address=server.url("/")) + "max_page_bytes = 50_000_000\n")
+        report = crawl(project)
+    assert report.outcomes == {"ok": 1}
+    assert report.seconds < 60
+    with reading(project.engine) as connection:
+        titles = connection.execute(sa.select(schema.item.c.title)).scalars().all()
+    assert all(len(title) <= 16_000 for title in titles)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

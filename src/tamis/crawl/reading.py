@@ -92,6 +92,8 @@ def judge(answer: PageAnswer | Outcome) -> Outcome | None:
         return answer
     if service := block_page(answer.status, answer.headers, answer.body):
         return blocked(service, answer.status)
+    if answer.status == 206:
+        return standing("refused", "HTTP 206: a part of what was asked for whole")
     if 200 <= answer.status < 300 or answer.status in REDIRECTS or (answer.status == 304 and answer.body):
         return None
     return outcome_of_status(answer.status)
@@ -231,7 +233,7 @@ def skipped(task: PageTask, outcome: str, reason: str, now: float, **columns: An
 
 
 def _no_page(body: bytes, content_type: str | None) -> str | None:
-    if not body.strip():
+    if not body.strip(b"\x00 \t\r\n"):
         return "empty body"
     seen = sniff(body) or "text/html"
     if not seen.startswith(("text/", "application/xml", "application/json")):
