@@ -27,7 +27,7 @@ LISTINGS = 5
 #: Columns that say when, how often or in which order; and numbers that another run gives out differently.
 _PASSING = {
     "id", "page_id", "found_on", "first_seen", "last_seen", "fetched_at", "downloaded_at", "not_before", "created_at",
-    "attempts", "finished_at", "superseded_at", "priority", "depth",
+    "attempts", "finished_at", "superseded_at", "priority", "depth", "listed_at", "found",
 }  # fmt: skip
 
 

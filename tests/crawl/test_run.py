@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import socket
 import ssl
 from pathlib import Path
@@ -15,13 +16,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tamis import schema
+from tamis.cli import run
 from tamis.crawl.download import download
 from tamis.crawl.run import crawl
 from tamis.crawl.urls import is_public_address
 from tamis.database import reading
 from tamis.errors import UserError
 from tests.conftest import MakeProject
-from tests.crawl.rude_server import RudeServer, answer, fixed, item_page, results_page
+from tests.crawl.rude_server import Request, RudeServer, Wire, answer, fixed, item_page, results_page
 
 SETTINGS = """
 [source.shop]
@@ -135,6 +137,67 @@ def test_an_invalid_certificate_is_no_connection(make_project: MakeProject, tmp_
         report = crawl(project)
         assert not server.counts
     assert "no secure connection" in next(iter(report.paused.values()))
+
+
+@pytest.mark.slow
+def test_a_site_is_crawled_again_and_sends_only_what_changed(
+    make_project: MakeProject, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prices = dict.fromkeys(range(5), "1000")
+    sent: list[str] = []
+
+    async def serve(request: Request, wire: Wire) -> bool:
+        number = int(request.path.rpartition("/")[2])
+        etag = f'"{number}-{prices.get(number)}"'
+        if number not in prices:
+            await wire.send(answer("", "410 Gone"))
+        elif request.headers.get("if-none-match") == etag:
+            await wire.send(answer("", "304 Not Modified", Content_Length="", ETag=etag))
+        else:
+            sent.append(request.path)
+            await wire.send(answer(item_page(f"Thing {number}", price=prices[number]), ETag=etag))
+        return True
+
+    async def listing(_: Request, wire: Wire) -> bool:
+        await wire.send(answer(results_page([f"/item/{n}" for n in prices])))
+        return True
+
+    with RudeServer() as server:
+        server.routes = {"/": listing, "/item/*": serve}
+        project = make_project(SETTINGS.format(address=server.url("/")))
+        assert crawl(project).items == 5
+        sent.clear()
+        prices |= {2: "900", 5: "50"}
+        del prices[4]
+        assert run(["crawl", "--again", "--project", str(project.folder)]) == 0
+        printed = capsys.readouterr()
+        assert "shop: 6 pages are due" in printed.err
+        assert "(3 unmodified)" in printed.out
+        assert sorted(sent) == ["/item/2", "/item/5"]
+        assert run(["status", "--json", "--project", str(project.folder)]) == 0
+    (told,) = json.loads(capsys.readouterr().out)["passes"]
+    assert told == {
+        "source": "shop", "number": 2, "ended": True,
+        "new": 1, "changed": 1, "unchanged": 3, "vanished": 1, "returned": 0,
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_budgets_and_limits_of_the_command_line(make_project: MakeProject, capsys: pytest.CaptureFixture[str]) -> None:
+    with RudeServer() as server:
+        server.routes["/"] = fixed(answer(results_page([f"/item/{n}" for n in range(40)])), keep=True)
+        server.routes["/item/*"] = fixed(answer(item_page("Thing")), keep=True)
+        settings = SETTINGS.format(address=server.url("/")).replace("[crawl]", "max_pages = 12\n[crawl]")
+        project = make_project(settings)
+        folder = ["--json", "--project", str(project.folder)]
+        assert run(["crawl", "--limit-bytes", "4kb", *folder]) == 0
+        first = json.loads(capsys.readouterr().out)
+        assert 4000 <= first["bytes"] < 6000
+        assert run(["crawl", *folder]) == 0
+        second = json.loads(capsys.readouterr().out)
+        assert first["pages"] + second["pages"] == 12
+        assert second["budgets"] == {"shop": "budget of 12 pages is used up (source.shop.max_pages)"}
+        assert second["pending"] == 29
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tamis import schema
 from tamis.crawl.budget import RunLimits
 from tamis.crawl.child import make_agenda
+from tamis.crawl.reading import MAX_LINKS
 from tamis.crawl.rounds import begin_passes, end_passes
 from tamis.crawl.sources import register_sources
 from tamis.crawl.traps import STREAK, FormWatch, form_of, trap_by_rule
@@ -201,6 +202,13 @@ def test_each_refused_link_is_a_row_with_its_reason(make_project: MakeProject) -
         f"/calendar/{year}/01": f"trap: a calendar that leads to {year}",
         "/a/a/a/a/": "trap: the path repeats 'a'",
     }
+
+
+def test_more_links_than_a_page_has_are_not_believed(make_project: MakeProject) -> None:
+    project = made(make_project)
+    body = "<html><body><h1>x</h1>" + "".join(f'<a href="/p/{n}">{n}</a>' for n in range(2 * MAX_LINKS))
+    drive(make_agenda(project, RunLimits(1)), shop({"/": page(body)}))
+    assert len(rows(project)) == 1 + MAX_LINKS
 
 
 # --- budgets ------------------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ from tamis.crawl.reading import (
     stored_answer,
 )
 from tamis.crawl.report import LISTED_FAILURES
-from tamis.crawl.traps import FormWatch
+from tamis.crawl.traps import FormWatch, form_of
 
 _QUEUE = 50
 #: Seconds between two looks at which hosts have work: while idle, and while busy.
@@ -162,7 +162,8 @@ class Agenda:
             if verdict == "forbidden":
                 self._commit(task, skipped(task, "robots", "robots.txt forbids it", now, robots_verdict=verdict), host)
             elif (watch := self._watch(task)) and (refusal := watch.refusal(task.url)):
-                self._commit(task, skipped(task, "trap", refusal, now), host)
+                self.tally.outcomes["trap"] += self._frontier.refuse_form(host, form_of(task.url), refusal)
+                self._queues[host.name].clear()
             else:
                 return Ask(host, task.url, task)
         return None

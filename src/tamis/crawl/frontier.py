@@ -169,6 +169,22 @@ class Frontier:
         with reading(self._engine) as connection:
             return [int(found) for found in connection.execute(query).scalars()]
 
+    def refuse_form(self, host: HeldHost, form: str, reason: str) -> int:
+        """Settle all pending pages of a form as a trap, without a request; return how many those were.
+
+        Raises:
+            LeaseLost: another crawler has the host by now; nothing is written.
+        """
+
+        def write() -> int:
+            with writing(self._engine) as connection:
+                self._hosts.save(connection, host)
+                pending = self._pending(_page.c.host == host.name, _page.c.form == form)
+                trap = {"state": "done", "outcome": "trap", "reason": reason}
+                return connection.execute(sa.update(_page).where(pending).values(**trap)).rowcount
+
+        return retrying(write)
+
     def commit(self, task: PageTask, result: PageResult, host: HeldHost) -> Committed:
         """Write what came of a page in one transaction; return it as it stands in the database.
 
