@@ -24,7 +24,6 @@ from tamis.crawl.reading import (
     PageAnswer,
     Place,
     judge,
-    keep_compressed,
     read_page,
     read_redirect,
     settle,
@@ -343,12 +342,10 @@ class Agenda:
         if outcome is not None:
             return settle(task, outcome, self._settings, now, status=answer.status)
         place = self._places[task.source_id]
-        key = task.body_sha256
-        keep = (lambda _: key) if answer.status == 304 and key is not None else keep_compressed(self._blobs)
         if answer.status in REDIRECTS:
             return read_redirect(task, answer, place, self._settings)
         try:
-            return read_page(task, answer, place, self._settings, keep)
+            return read_page(task, answer, place, self._settings, self._blobs)
         except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
             # The reader promises not to raise; should it break its promise, one page must not end the crawl.
             found = standing("unreadable", f"the page reader failed: {type(error).__name__}: {error}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,15 +160,6 @@ def _refresh_target(answer: PageAnswer) -> str | None:
         return target
 
 
-#: Stores the body of a page and returns its key in the blob store.
-Keep = Callable[[bytes], str]
-
-
-def keep_compressed(blobs: BlobStore) -> Keep:
-    """Store bodies compressed, so that equal bodies are one blob on every machine."""
-    return lambda body: blobs.put(gzip.compress(body, 6, mtime=0))
-
-
 def stored_answer(task: PageTask, blobs: BlobStore, at: float, headers: Mapping[str, tuple[str, ...]]) -> PageAnswer:
     """The answer that a page was stored from, with the headers that a 304 brought.
 
@@ -188,8 +179,13 @@ def stored_answer(task: PageTask, blobs: BlobStore, at: float, headers: Mapping[
     return PageAnswer(task.url, 304, {**named, **headers}, body, at)
 
 
-def read_page(task: PageTask, answer: PageAnswer, place: Place, settings: CrawlSettings, keep: Keep) -> PageResult:
-    """The result of an answer with a document: the page's kind, links and item, within what its directives allow."""
+def read_page(
+    task: PageTask, answer: PageAnswer, place: Place, settings: CrawlSettings, blobs: BlobStore
+) -> PageResult:
+    """The result of an answer with a document: the page's kind, links and item, within what its directives allow.
+
+    The body is stored compressed; that of a 304 is in the store already.
+    """
     content_type = answer.header("content-type")
     columns: dict[str, Any] = {
         "status": answer.status,
@@ -210,7 +206,7 @@ def read_page(task: PageTask, answer: PageAnswer, place: Place, settings: CrawlS
     columns["directives"] = ", ".join(sorted(directives))[:1000] or None
     forbidden = forbids_items(heeded)
     archived = forbidden is None and "noarchive" not in heeded
-    columns["body_sha256"] = keep(answer.body) if archived else None
+    columns["body_sha256"] = _keep(task, answer, blobs) if archived else None
     links = () if forbids_links(heeded) else tuple(_links(task, answer, extraction, place, settings))
     outcome, reason, item = "ok", None, None
     if extraction.item is not None:
@@ -225,6 +221,13 @@ def read_page(task: PageTask, answer: PageAnswer, place: Place, settings: CrawlS
                 body_before=task.body_sha256,
             )
     return PageResult("done", outcome, reason, extraction.kind, answer.at, links=links, item=item, columns=columns)
+
+
+def _keep(task: PageTask, answer: PageAnswer, blobs: BlobStore) -> str:
+    """Key of the stored body: equal bodies are one blob on every machine."""
+    if answer.status == 304 and task.body_sha256 is not None:
+        return task.body_sha256
+    return blobs.put(gzip.compress(answer.body, 6, mtime=0))
 
 
 def skipped(task: PageTask, outcome: str, reason: str, now: float, **columns: Any) -> PageResult:

@@ -262,7 +262,7 @@ def _read_again(task: PageTask, place: Place, settings: CrawlSettings, blobs: Bl
     now = time.time()
     try:
         answer = stored_answer(task, blobs, now, {})
-        return read_page(task, answer, place, settings, lambda _: task.body_sha256 or "")
+        return read_page(task, answer, place, settings, blobs)
     except (BlobMissing, BlobCorrupt, OSError, EOFError, gzip.BadGzipFile) as error:
         return settle(task, standing("unreadable", f"its stored body is lost: {error}"), settings, now)
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
