@@ -29,10 +29,10 @@ _TAG = re.compile(r"<[^<>]{0,2000}>")
 
 @dataclass(frozen=True, slots=True)
 class _Service:
-    """A protection service: its marks in a body, and headers that only its block pages carry."""
+    """A protection service: its marks in a body in lower case, and headers that only its block pages carry."""
 
     name: str
-    marks: re.Pattern[str]
+    marks: tuple[bytes, ...]
     headers: Mapping[str, str]
 
     def is_named(self, headers: Mapping[str, tuple[str, ...]]) -> bool:
@@ -44,26 +44,30 @@ class _Service:
         )
 
 
-def _service(name: str, marks: str, **headers: str) -> _Service:
-    named = {header.replace("_", "-"): value for header, value in headers.items()}
-    return _Service(name, re.compile(marks, re.IGNORECASE), named)
+def _service(name: str, *marks: bytes, **headers: str) -> _Service:
+    return _Service(name, marks, {header.replace("_", "-"): value for header, value in headers.items()})
 
 
 _SERVICES = (
     _service(
         "Cloudflare",
-        r"/cdn-cgi/challenge-platform/h/./orchestrate|\bcf[-_]chl[-_]|cf-error-details|__cf_chl_|cf-browser-verification",
+        b"/orchestrate/chl_", b"/orchestrate/captcha/", b"/orchestrate/managed/", b"/orchestrate/jsch/", b"__cf_chl_",
+        b"cf-error-details", b"cf-browser-verification", b"cf_chl_opt",
         cf_mitigated=r"challenge|block",
     ),
-    _service("DataDome", r"captcha-delivery\.com|\bdd=\{'rt':'[cib]'", x_dd_b=r"\d"),
-    _service("Imperva", r"_Incapsula_Resource|Incapsula incident ID|/_Incapsula_"),
-    _service("Akamai", r"errors\.edgesuite\.net|Reference(?:&#32;|\s)(?:&#35;|#)[0-9a-f]{1,3}(?:\.|&#46;)[0-9a-f]{6,}"),
-    _service("HUMAN", r"px-captcha|_pxAppId\s*=|window\._pxUuid", x_px_blocked=r"."),
-    _service("AWS WAF", r"token\.awswaf\.com/|gokuProps\s*=", x_amzn_waf_action=r"captcha|challenge|block"),
-    _service("Sucuri", r"Sucuri WebSite Firewall - Access Denied|sucuri_cloudproxy_js"),
-    _service("Kasada", r"/149e9513-01fa-4fb0-aad4-566afd725d1b/"),
-    _service("Google", r"/sorry/index\?continue=|Our systems have detected unusual traffic"),
-)
+    _service("DataDome", b"captcha-delivery.com", b"var dd={'rt':", x_dd_b=r"\d"),
+    _service("Imperva", b"_incapsula_resource", b"incapsula incident id"),
+    _service("Akamai", b"errors.edgesuite.net", b"reference&#32;&#35;"),
+    _service("HUMAN", b"px-captcha", b"_pxappid", b"window._pxuuid", x_px_blocked=r"."),
+    _service("AWS WAF", b"token.awswaf.com/", b"gokuprops", x_amzn_waf_action=r"captcha|challenge|block"),
+    _service("Sucuri", b"sucuri website firewall - access denied", b"sucuri_cloudproxy_js"),
+    _service("Kasada", b"/149e9513-01fa-4fb0-aad4-566afd725d1b/"),
+    _service("Google", b"/sorry/index?continue=", b"our systems have detected unusual traffic"),
+)  # fmt: skip
+_CAPTCHAS = (
+    b"g-recaptcha", b"h-captcha", b"hcaptcha.com/1/api", b"cf-turnstile", b"/recaptcha/api", b"friendlycaptcha",
+    b"friendly-captcha",
+)  # fmt: skip
 
 #: Titles that speak of robots, and titles that only refuse, as a page for members alone does.
 _ROBOT_TITLE = re.compile(
@@ -78,9 +82,6 @@ _REFUSING_TITLE = re.compile(
     r"you have been blocked|zugriff (?:verweigert|blockiert|gesperrt)|acc[èe]s (?:refusé|bloqué|interdit)|"
     r"acceso denegado|accesso negato|toegang geweigerd|dostęp zabroniony|доступ (?:запрещ|ограничен))",
     re.IGNORECASE,
-)
-_CAPTCHA = re.compile(
-    r"g-recaptcha|h-captcha|hcaptcha\.com/1/api|cf-turnstile|/recaptcha/api|friendly-?captcha", re.IGNORECASE
 )
 _ASKS = re.compile(
     r"(?:not|aren.t|are) (?:you )?(?:a )?(?:robot|human|bot)\b|unusual (?:traffic|activity)|"
@@ -99,20 +100,22 @@ def block_page(status: int, headers: Mapping[str, tuple[str, ...]], body: bytes)
     """
     if name := next((service.name for service in _SERVICES if service.is_named(headers)), None):
         return name
-    if status not in _REFUSING and status not in (200, 202):
+    refuses = status in _REFUSING
+    if not refuses and (status not in (200, 202) or len(body) > _LOOKED_AT):
         return None
-    text = body[:_LOOKED_AT].decode("utf-8", "replace")
-    mark = next((service.name for service in _SERVICES if service.marks.search(text)), None)
-    if mark and status in _REFUSING:
+    lower = body[:_LOOKED_AT].lower()
+    mark = next((service.name for service in _SERVICES if any(mark in lower for mark in service.marks)), None)
+    if mark and refuses:
         return mark
-    if len(body) > _LOOKED_AT or not (mark or _CAPTCHA.search(text) or status in _REFUSING):
+    captcha = any(mark in lower for mark in _CAPTCHAS)
+    if len(body) > _LOOKED_AT or not (mark or captcha or refuses):
         return None
-    return _short_page_that_asks(text, mark, refuses=status in _REFUSING)
+    return _short_page_that_asks(body, mark, captcha=captcha, refuses=refuses)
 
 
-def _short_page_that_asks(text: str, mark: str | None, *, refuses: bool) -> str | None:
+def _short_page_that_asks(body: bytes, mark: str | None, *, captcha: bool, refuses: bool) -> str | None:
     """What blocks, where a short page says that it takes its reader for a robot."""
-    title, words = _shown(text)
+    title, words = _shown(body.decode("utf-8", "replace"))
     if len(words) > _SHORT_TEXT:
         return None
     robot = _ROBOT_TITLE.match(title) is not None
@@ -120,7 +123,7 @@ def _short_page_that_asks(text: str, mark: str | None, *, refuses: bool) -> str 
     refusing = _REFUSING_TITLE.match(title) is not None
     if mark:
         return mark if robot or asks or refusing else None
-    if _CAPTCHA.search(text):
+    if captcha:
         return "captcha" if robot or asks or refuses else None
     return "robot check" if refuses and (robot or (asks and refusing)) else None
 

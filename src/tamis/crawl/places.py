@@ -12,10 +12,13 @@ from tamis.crawl.sources import source_rows
 from tamis.project import Project
 from tamis.recipes.library import load_recipe
 
+#: Kinds of sources whose pages are requested.
+ASKED = ("site", "urls")
+
 
 def page_places(project: Project) -> tuple[dict[int, Place], dict[int, sa.Row[Any]]]:
-    """Places and rows of the sources whose pages are asked for, by number; folders have none."""
-    rows = {row.id: row for row in source_rows(project).values() if row.kind != "folder"}
+    """Places and rows of the sources whose pages are asked for, by number."""
+    rows = {row.id: row for row in source_rows(project).values() if row.kind in ASKED}
     places: dict[int, Place] = {}
     for number, row in rows.items():
         recipe = load_recipe(row.recipe, project.folder)

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from tamis import schema
 from tamis.crawl.history import ItemChange, last_vanish_causes, record, vanish
-from tamis.crawl.places import page_places
+from tamis.crawl.places import ASKED, page_places
 from tamis.database import chunks, reading, retrying, writing
 from tamis.project import Project
 
@@ -168,7 +168,8 @@ def _relist(connection: Connection, pages: sa.Select[tuple[int]], now: float) ->
 def pass_counts(project: Project) -> list[PassCounts]:
     """What the latest pass over each source brought."""
     with reading(project.engine) as connection:
-        rows = connection.execute(sa.select(_source).order_by(_source.c.name)).all()
+        query = sa.select(_source).where(_source.c.kind.in_(ASKED)).order_by(_source.c.name)
+        rows = connection.execute(query).all()
         return [_counts(connection, row) for row in rows]
 
 
