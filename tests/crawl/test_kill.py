@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import random
 import signal
@@ -268,10 +267,6 @@ def test_pages_that_do_not_end_are_left_pending_at_a_stop(make_project: MakeProj
     assert report.pending == 1
 
 
-def gaps(times: list[float]) -> list[float]:
-    return [later - earlier for earlier, later in itertools.pairwise(sorted(times))]
-
-
 @pytest.mark.parametrize("system", ["sqlite", pytest.param("postgresql", marks=pytest.mark.server)])
 def test_three_crawlers_share_three_hosts_and_keep_the_rate_of_each(
     system: str, make_project: MakeProject, lifeline: int
@@ -296,7 +291,8 @@ def test_three_crawlers_share_three_hosts_and_keep_the_rate_of_each(
     for server in servers:
         assert {path: number for path, number in server.counts.items() if number != 1} == {}
         assert len(server.times) == count + 2
-        assert min(gaps(server.times)) > delay * 0.7, "the rate of a host is kept, whoever asks it"
+        late = [at - server.times[0] - number * delay for number, at in enumerate(server.times)]
+        assert min(late) > -0.1, "the rate of a host is kept, whoever asks it; the first connection takes its time"
 
 
 def test_two_crawlers_share_the_work_of_one_host(server: RudeServer, make_project: MakeProject, lifeline: int) -> None:

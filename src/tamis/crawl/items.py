@@ -48,6 +48,14 @@ class Saved:
     new_pictures: int
     changed_items: int = 0
 
+    def plus(self, other: Saved) -> Saved:
+        """What both changed."""
+        return Saved(
+            self.new_items + other.new_items,
+            self.new_pictures + other.new_pictures,
+            self.changed_items + other.changed_items,
+        )
+
 
 def web_pictures(urls: Iterable[str]) -> Iterator[PictureRef]:
     """The pictures at the URLs that can be requested, each once, in their order."""

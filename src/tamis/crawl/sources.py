@@ -64,7 +64,7 @@ def register_sources(project: Project) -> Saved:
     for name, given in project.settings.source.items():
         if given.kind == "folder":
             added = _register_folder(project, rows[name], given)
-            saved = Saved(saved.new_items + added.new_items, saved.new_pictures + added.new_pictures)
+            saved = saved.plus(added)
         else:
             _register_pages(project, rows[name], given)
     return saved
@@ -134,13 +134,12 @@ def _listed(project: Project, row: sa.Row[Any]) -> Iterator[Link]:
 
 
 def _register_folder(project: Project, row: sa.Row[Any], given: SourceSettings) -> Saved:
-    items = pictures = 0
+    brought = Saved(0, 0)
     for part in chunks(read_folder(source_path(project, given), row.name), _BATCH):
 
         def write(part: Any = part) -> Saved:
             with writing(project.engine) as connection:
                 return save_items(connection, row, part, time.time())
 
-        saved = retrying(write)
-        items, pictures = items + saved.new_items, pictures + saved.new_pictures
-    return Saved(items, pictures)
+        brought = brought.plus(retrying(write))
+    return brought
