@@ -72,6 +72,8 @@ class PageResult:
     links: tuple[Link, ...] = ()
     redirect: Link | None = None
     item: FoundItem | None = None
+    listed: tuple[FoundItem, ...] = ()
+    """Items that a result page holds whole."""
     columns: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -137,8 +139,9 @@ class Frontier:
             links = [*result.links, *([result.redirect] if result.redirect else [])]
             insert_pages(connection, _without_barren_paging(connection, task, links), task.source_id, task.id)
             saved = Saved(0, 0)
-            if result.item is not None:
-                saved = save_items(connection, self.sources[task.source_id][0], [result.item], result.fetched_at)
+            found = [*result.listed, *([result.item] if result.item is not None else [])]
+            if found:
+                saved = save_items(connection, self.sources[task.source_id][0], found, result.fetched_at)
             if result.outcome in ("not_found", "gone"):
                 vanished = sa.update(schema.item).where(
                     schema.item.c.page_id == task.id, schema.item.c.vanished_at.is_(None)

@@ -140,18 +140,37 @@ def read_page(
     if forbidden is None and "noarchive" not in heeded:
         columns["body_sha256"] = blobs.put(gzip.compress(answer.body, 6, mtime=0))
     links = () if forbids_links(heeded) else tuple(_links(task, answer, extraction, place, settings))
-    outcome, reason, item = "ok", None, None
-    if extraction.item is not None:
-        if forbidden:
-            outcome, reason = forbidden, f"the page says {forbidden}"
-        else:
-            item = FoundItem(
-                canonical_url(answer.url),
-                to_item(extraction.item, answer.url),
-                tuple(web_pictures(extraction.item.images)),
-                page_id=task.id,
-            )
-    return PageResult("done", outcome, reason, extraction.kind, answer.at, links=links, item=item, columns=columns)
+    outcome, reason, item = "ok", _unreached(extraction), None
+    listed: tuple[FoundItem, ...] = ()
+    if (extraction.item is not None or extraction.listed) and forbidden:
+        outcome, reason = forbidden, f"the page says {forbidden}"
+    elif extraction.item is not None:
+        item = _found(task, extraction.item, answer.url, place.recipe.item.identity)
+    else:
+        listed = tuple(_listed(task, extraction, place, settings))
+    return PageResult(
+        "done", outcome, reason, extraction.kind, answer.at, links=links, item=item, listed=listed, columns=columns
+    )
+
+
+def _unreached(extraction: Extraction) -> str | None:
+    beyond = extraction.links.beyond
+    return f"{beyond} of {extraction.links.total} results are beyond the last page that is served" if beyond else None
+
+
+def _found(task: PageTask, item: ExtractedItem, url: str, identity: str) -> FoundItem:
+    """The item to save; the field `identity` tells it from others of its source, where it has one, else its URL."""
+    number = getattr(item, identity) if identity else None
+    key = f"{identity}:{plain_text(number)}" if number else canonical_url(url)
+    return FoundItem(key, to_item(item, url), tuple(web_pictures(item.images)), page_id=task.id)
+
+
+def _listed(task: PageTask, extraction: Extraction, place: Place, settings: CrawlSettings) -> Iterator[FoundItem]:
+    """The items that a result page holds whole, where their own addresses belong to the site."""
+    for listed in extraction.listed[:MAX_LINKS]:
+        url = _followable(listed.url, extraction.url, place, settings)
+        if url is not None:
+            yield _found(task, listed.item, url, place.recipe.record.identity)
 
 
 def skipped_by_robots(task: PageTask, verdict: Verdict, now: float) -> PageResult:
@@ -189,14 +208,15 @@ def _links(
     wanted: list[tuple[str, str, int, int, bool]] = []
     deeper = task.depth + 1
     if extraction.kind == "results":
-        wanted += [(url, "item", ITEM_PRIORITY, deeper, False) for url in extraction.links.items[:MAX_LINKS]]
-        if extraction.links.next:
-            wanted.append((extraction.links.next, "results", RESULTS_PRIORITY, task.depth, True))
+        whole = {listed.url for listed in extraction.listed}
+        items = [url for url in extraction.links.items[:MAX_LINKS] if url not in whole]
+        wanted += [(url, "item", ITEM_PRIORITY, deeper, False) for url in items]
+        wanted += _further_results(task, extraction, place)
     elif extraction.kind == "other" and not place.recipe.limits.results_only:
         wanted += [(url, "unknown", OTHER_PRIORITY, deeper, False) for url in _anchors(answer)]
     seen: set[str] = set()
     for given, kind, priority, depth, is_paging in wanted:
-        url = _followable(given, answer.url, place, settings)
+        url = _followable(place.recipe.page_url(given), answer.url, place, settings)
         if url is None or url in seen or depth > _max_depth(place):
             continue
         seen.add(url)
@@ -205,6 +225,18 @@ def _links(
             yield Link(url, stated, ITEM_PRIORITY if stated == "item" else RESULTS_PRIORITY, depth, is_paging)
         elif stated != "ignore":
             yield Link(url, kind, priority, depth, is_paging)
+
+
+def _further_results(task: PageTask, extraction: Extraction, place: Place) -> Iterator[tuple[str, str, int, int, bool]]:
+    """The slices of a search that is not served whole, else its next page.
+
+    A search that can be cut has an end that is known, so that pages without anything new do not end its paging.
+    """
+    links = extraction.links
+    for url in links.slices:
+        yield url, "results", RESULTS_PRIORITY, task.depth, False
+    if links.next and not links.slices:
+        yield links.next, "results", RESULTS_PRIORITY, task.depth, not place.recipe.slicing
 
 
 def _anchors(answer: PageAnswer) -> Iterator[str]:

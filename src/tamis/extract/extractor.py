@@ -10,7 +10,7 @@ from tamis.extract.articlenumber import number_evidence
 from tamis.extract.cars import car_facts
 from tamis.extract.choices import settle
 from tamis.extract.classify import Evidence, classify
-from tamis.extract.declared import declared_links, read_declared
+from tamis.extract.declared import declared_links, declared_records, read_declared
 from tamis.extract.gallery import gallery
 from tamis.extract.linked import Node, json_ld_nodes, microdata_nodes, rdfa_nodes, types_of, values_of
 from tamis.extract.listing import read_links
@@ -20,7 +20,7 @@ from tamis.extract.meta import read_meta
 from tamis.extract.outline import Outline, overlap
 from tamis.extract.page import Page, parse_page
 from tamis.extract.products import first_gtin, is_product, is_sellable, read_product
-from tamis.extract.records import Extraction, PageLinks, Reading
+from tamis.extract.records import Extraction, Reading
 from tamis.extract.specs import spec_pairs
 from tamis.extract.state import read_state, state_documents
 from tamis.extract.visible import visible_availability, visible_description, visible_prices
@@ -73,11 +73,12 @@ def extract_page(
         merged = merge_readings(readings, _images(outline, readings, documents, pictures))
         item = settle(merged, outline, readings, prices, pairs)
         images = tuple(dict.fromkeys(map(recipe.picture_url, item.images)))
-        return Extraction(url, "item", replace(item, images=images), PageLinks(), page.directives)
+        return Extraction(url, "item", replace(item, images=images), directives=page.directives)
     if kind == "results":
-        links = declared_links(page, [*documents, *linked["json-ld"]], recipe, read_links(outline, nodes))
-        return Extraction(url, "results", None, links, page.directives)
-    return Extraction(url, "other", None, PageLinks(), page.directives)
+        known = [*documents, *linked["json-ld"]]
+        links = declared_links(page, known, recipe, read_links(outline, nodes))
+        return Extraction(url, "results", None, links, declared_records(page, known, recipe), page.directives)
+    return Extraction(url, "other", directives=page.directives)
 
 
 def _shows_a_thing(outline: Outline, nodes: list[Node], pictures: list[PagePicture]) -> bool:
