@@ -68,7 +68,7 @@ class SourceSettings(Section):
 
     kind: Literal["site", "urls", "folder"] = decides("site", "a site, a file of page URLs, or a folder of pictures")
     address: str = decides(..., "first URL, or the path of the file or folder")
-    recipe: str = decides("generic", "recipe that reads its pages: a name, or a file below recipes/")
+    recipe: str = decides("auto", "recipe that reads its pages: a name, or a file below recipes/; auto: by its host")
     max_pages: int = decides(100_000, "budget of pages", ge=1)
     max_depth: int = decides(50, "links from the first page", ge=0)
     follow_subdomains: bool = decides(False, "whether other hosts of the same domain belong to the source")

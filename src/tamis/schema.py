@@ -115,7 +115,7 @@ page = Table(
     Column("url", Text, nullable=False, comment="URL as it is requested"),
     _refers("source_id", "source.id", "source that it belongs to"),
     Column("host", _exact(255), nullable=False, comment="host of the URL"),
-    Column("kind", String(16), nullable=False, comment="results, item, other or unknown"),
+    Column("kind", String(16), nullable=False, comment="results, item, other, feed or unknown"),
     Column("state", String(16), nullable=False, comment="pending, done (an outcome) or failed (may be retried)"),
     Column(
         "outcome",

@@ -16,7 +16,7 @@ from tamis.crawl.frontier import Frontier, PageResult, PageTask
 from tamis.crawl.hosts import LEASE_SECONDS, HeldHost, HostTable, LeaseLost
 from tamis.crawl.outcomes import OK, REDIRECTS, Outcome, outcome_of_status, standing
 from tamis.crawl.politeness import PATIENCE, ROBOTS_BYTES, ROBOTS_RECOVERY_SECONDS, Robots, Verdict, retry_after
-from tamis.crawl.reading import PageAnswer, Place, read_page, read_redirect, settle, skipped_by_robots
+from tamis.crawl.reading import PageAnswer, Place, read_page, read_redirect, settle, skipped_by_robots, without_feed
 from tamis.crawl.urls import BadUrl, PrivateAddress, check_literal, request_url
 
 #: Redirects of robots.txt that are followed (RFC 9309, section 2.3.1.2).
@@ -346,6 +346,7 @@ class Agenda:
             return settle(task, found, self._settings, now, status=answer.status)
 
     def _commit(self, task: PageTask, result: PageResult, host: HeldHost) -> None:
+        result = without_feed(task, result, self._places[task.source_id])
         result, saved = self._frontier.commit(task, result, host)
         if result.links or result.redirect:
             self._queues.clear()  # what was found may go before what is queued

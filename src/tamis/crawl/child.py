@@ -125,7 +125,7 @@ def make_agenda(project: Project, limit: int | None = None) -> Agenda:
     settings = project.settings
     rows = {row.id: row for row in source_rows(project).values() if row.kind != "folder"}
     places = {
-        number: Place(row.name, settings.source[row.name], load_recipe(row.recipe, project.folder))
+        number: Place(row.name, settings.source[row.name], load_recipe(row.recipe, project.folder, row.address))
         for number, row in rows.items()
     }
     hosts = HostTable(project.engine, settings.crawl)

@@ -25,6 +25,10 @@ from tamis.project import Project
 
 #: Result pages in a row that list nothing new, after which paging is not followed any further.
 MAX_BARREN = 3
+#: Kind of a page that lists all products of a site as data, so that the site's own pages need not be crawled.
+FEED = "feed"
+#: Kinds of pages that list items.
+LISTS = ("results", FEED)
 #: How the reason of a redirected page begins; its target follows.
 REDIRECTED_TO = "to "
 
@@ -137,11 +141,13 @@ class Frontier:
             self._hosts.save(connection, host)
             result = _judge_redirect(connection, task, result)
             links = [*result.links, *([result.redirect] if result.redirect else [])]
-            insert_pages(connection, _without_barren_paging(connection, task, links), task.source_id, task.id)
             saved = Saved(0, 0)
             found = [*result.listed, *([result.item] if result.item is not None else [])]
             if found:
                 saved = save_items(connection, self.sources[task.source_id][0], found, result.fetched_at)
+            if not saved.new_items:
+                links = _without_barren_paging(connection, task, links)
+            insert_pages(connection, links, task.source_id, task.id)
             if result.outcome in ("not_found", "gone"):
                 vanished = sa.update(schema.item).where(
                     schema.item.c.page_id == task.id, schema.item.c.vanished_at.is_(None)
@@ -259,10 +265,11 @@ def _without_barren_paging(connection: Connection, task: PageTask, links: list[L
     number: int | None = task.found_on
     for _ in range(MAX_BARREN - 1):
         parent = connection.execute(sa.select(_page.c.kind, _page.c.found_on).where(_page.c.id == number)).one_or_none()
-        if parent is None or parent.kind != "results":
+        if parent is None or parent.kind not in LISTS:
             return links
-        children = sa.select(_page.c.id).where(_page.c.found_on == number, _page.c.kind != "results").limit(1)
-        if connection.execute(children).first() is not None:
+        children = sa.select(_page.c.id).where(_page.c.found_on == number, _page.c.kind.not_in(LISTS)).limit(1)
+        items = sa.select(schema.item.c.id).where(schema.item.c.page_id == number).limit(1)
+        if any(connection.execute(query).first() is not None for query in (children, items)):
             return links
         number = parent.found_on
     return [link for link in links if not link.is_paging]

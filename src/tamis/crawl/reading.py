@@ -10,12 +10,13 @@ import gzip
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from tamis.blobs import BlobStore
 from tamis.config import CrawlSettings, SourceSettings
-from tamis.crawl.frontier import REDIRECTED_TO, Link, PageResult, PageTask
+from tamis.crawl.frontier import FEED, REDIRECTED_TO, Link, PageResult, PageTask
 from tamis.crawl.items import FoundItem, web_pictures
 from tamis.crawl.outcomes import Outcome, standing
 from tamis.crawl.politeness import Verdict, forbids_items, forbids_links, header_directives
@@ -28,6 +29,7 @@ from tamis.crawl.urls import (
     same_site,
 )
 from tamis.extract.extractor import extract_page
+from tamis.extract.listing import page_number
 from tamis.extract.page import parse_page
 from tamis.extract.records import ExtractedItem, Extraction
 from tamis.recipes.recipe import Recipe
@@ -179,6 +181,26 @@ def skipped_by_robots(task: PageTask, verdict: Verdict, now: float) -> PageResul
     return PageResult("done", "robots", reason, task.kind, now, requested=False, columns={"robots_verdict": verdict})
 
 
+def without_feed(task: PageTask, result: PageResult, place: Place) -> PageResult:
+    """The result of a feed that yields nothing, or breaks off: the site's own pages are crawled instead."""
+    if task.kind != FEED or result.state == "pending" or result.redirect is not None:
+        return result
+    is_feed = result.outcome == "ok" and result.kind == "results"
+    if is_feed and (result.listed or page_number(task.url) > 1):
+        return result
+    reason = result.reason or "no product feed; the site's pages are crawled instead"
+    home = Link(request_url(place.settings.address), "unknown", OTHER_PRIORITY, 0)
+    return replace(result, reason=reason, links=(*result.links, home))
+
+
+def feed_links(address: str, recipe: Recipe) -> list[Link]:
+    """The feeds of a site by its recipe: below the address that is to be crawled, or below its host for a home page."""
+    below = address.partition("?")[0].rstrip("/") + "/"
+    is_home = urlsplit(address).path in ("", "/")
+    feeds = [feed for feed in recipe.feeds if is_home or not feed.startswith("/")]
+    return [Link(request_url(feed, below), FEED, RESULTS_PRIORITY, 0) for feed in feeds]
+
+
 def _no_page(body: bytes, content_type: str | None) -> str | None:
     if not body.strip():
         return "empty body"
@@ -236,7 +258,8 @@ def _further_results(task: PageTask, extraction: Extraction, place: Place) -> It
     for url in links.slices:
         yield url, "results", RESULTS_PRIORITY, task.depth, False
     if links.next and not links.slices:
-        yield links.next, "results", RESULTS_PRIORITY, task.depth, not place.recipe.slicing
+        kind = FEED if task.kind == FEED else "results"
+        yield links.next, kind, RESULTS_PRIORITY, task.depth, not place.recipe.slicing
 
 
 def _anchors(answer: PageAnswer) -> Iterator[str]:

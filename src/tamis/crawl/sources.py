@@ -14,6 +14,7 @@ from tamis.config import SourceSettings
 from tamis.crawl.folders import read_folder
 from tamis.crawl.frontier import Link, insert_pages
 from tamis.crawl.items import Saved, save_items
+from tamis.crawl.reading import feed_links
 from tamis.crawl.urls import BadUrl, PrivateAddress, check_literal, request_url
 from tamis.database import chunks, insert_new, reading, retrying, writing
 from tamis.errors import UserError
@@ -85,7 +86,7 @@ def count_pending(project: Project) -> int:
 def check_source(project: Project, name: str, given: SourceSettings) -> None:
     """Raise UserError unless the source's address and recipe can be used."""
     setting = f"source.{name}.address"
-    load_recipe(given.recipe, project.folder)
+    load_recipe(given.recipe, project.folder, given.address)
     if given.kind == "site":
         try:
             check_literal(request_url(given.address), allow_private=project.settings.crawl.allow_private)
@@ -105,7 +106,7 @@ def source_path(project: Project, given: SourceSettings) -> Path:
 
 
 def _register_pages(project: Project, row: sa.Row[Any], given: SourceSettings) -> None:
-    links = [Link(request_url(given.address), "unknown", 0, 0)] if given.kind == "site" else list(_listed(project, row))
+    links = _first_pages(project, given) if given.kind == "site" else list(_listed(project, row))
     for part in chunks(links, _BATCH):
 
         def write(part: list[Link] = part) -> None:
@@ -113,6 +114,12 @@ def _register_pages(project: Project, row: sa.Row[Any], given: SourceSettings) -
                 insert_pages(connection, part, row.id, None)
 
         retrying(write)
+
+
+def _first_pages(project: Project, given: SourceSettings) -> list[Link]:
+    """The product feeds of a site where its recipe has any, else the address itself."""
+    recipe = load_recipe(given.recipe, project.folder, given.address)
+    return feed_links(given.address, recipe) or [Link(request_url(given.address), "unknown", 0, 0)]
 
 
 def _listed(project: Project, row: sa.Row[Any]) -> Iterator[Link]:

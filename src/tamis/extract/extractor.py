@@ -12,15 +12,17 @@ from tamis.extract.choices import settle
 from tamis.extract.classify import Evidence, classify
 from tamis.extract.declared import declared_links, declared_records, read_declared
 from tamis.extract.gallery import gallery
+from tamis.extract.jsonpage import html_in, json_body, read_document
+from tamis.extract.jsonresults import find_list
 from tamis.extract.linked import Node, json_ld_nodes, microdata_nodes, rdfa_nodes, types_of, values_of
-from tamis.extract.listing import read_links
+from tamis.extract.listing import best_group, read_links
 from tamis.extract.markup import PagePicture, page_pictures
 from tamis.extract.merge import merge_readings
 from tamis.extract.meta import read_meta
 from tamis.extract.outline import Outline, overlap
 from tamis.extract.page import Page, parse_page
 from tamis.extract.products import first_gtin, is_product, is_sellable, read_product
-from tamis.extract.records import Extraction, Reading
+from tamis.extract.records import Extraction, PageLinks, Reading
 from tamis.extract.specs import spec_pairs
 from tamis.extract.state import read_state, state_documents
 from tamis.extract.visible import visible_availability, visible_description, visible_prices
@@ -45,11 +47,17 @@ def extract_page(
     links as one of its listings (`linked_as` is "item") needs less of its own to be taken for an item.
     """
     recipe = recipe or Recipe()
+    document = json_body(body)
+    if document is not None:
+        read = read_document(document, url, recipe)
+        body = html_in(document)
+        if read.kind != "other" or not body:
+            return read
     page = parse_page(body, url, content_type)
     outline = Outline(page)
     linked = {"json-ld": json_ld_nodes(page), "microdata": microdata_nodes(page), "rdfa": rdfa_nodes(page)}
     nodes = [node for found in linked.values() for node in found]
-    documents = state_documents(page)
+    documents = state_documents(page) + ([] if document is None else [document])
     structured = _structured_readings(page, outline, linked)
     declared = read_declared(page, [*documents, *linked["json-ld"]], recipe)
     readings = ([declared] if declared else []) + structured + _other_readings(page, outline, documents, structured)
@@ -69,6 +77,7 @@ def extract_page(
     kind = recipe.kind_of(url)
     if kind not in {"item", "results"}:
         kind = classify(outline, nodes, evidence)
+        kind = "results" if kind == "other" and _lists_in_parts(outline, documents, document) else kind
     if kind == "item":
         merged = merge_readings(readings, _images(outline, readings, documents, pictures))
         item = settle(merged, outline, readings, prices, pairs)
@@ -76,7 +85,7 @@ def extract_page(
         return Extraction(url, "item", replace(item, images=images), directives=page.directives)
     if kind == "results":
         known = [*documents, *linked["json-ld"]]
-        links = declared_links(page, known, recipe, read_links(outline, nodes))
+        links = declared_links(page, known, recipe, _links(outline, nodes, documents))
         return Extraction(url, "results", None, links, declared_records(page, known, recipe), page.directives)
     return Extraction(url, "other", directives=page.directives)
 
@@ -87,6 +96,29 @@ def _shows_a_thing(outline: Outline, nodes: list[Node], pictures: list[PagePictu
     if is_article or outline.title[0] is None:
         return False
     return any(not shown.leads_away and not outline.is_aside(shown.element) for shown in pictures)
+
+
+def _lists_in_parts(outline: Outline, documents: list[Any], document: Any | None) -> bool:
+    """Tell whether a page without a list in its markup has one in its state that says that there is more of it."""
+    if document is not None:
+        return best_group(outline) is not None
+    listed = find_list(outline.page, documents)
+    return listed is not None and (listed.next is not None or listed.total is not None)
+
+
+def _links(outline: Outline, nodes: list[Node], documents: list[Any]) -> PageLinks:
+    """Return the links that the markup and the linked data show, and what only the page's state knows."""
+    links = read_links(outline, nodes)
+    if links.items and links.next and links.total is not None:
+        return links
+    stated = find_list(outline.page, documents)
+    if stated is None or (links.items and not set(links.items) & set(stated.urls)):
+        return links
+    return PageLinks(
+        items=links.items if len(links.items) >= len(stated.urls) else stated.urls,
+        next=links.next or stated.next,
+        total=links.total if links.total is not None else stated.total,
+    )
 
 
 def _structured_readings(page: Page, outline: Outline, linked: dict[str, list[Node]]) -> list[Reading]:
