@@ -66,7 +66,9 @@ class ProjectSettings(Section):
 class SourceSettings(Section):
     """Where listings come from; one table for each source."""
 
-    kind: Literal["site", "urls", "folder"] = decides("site", "a site, a file of page URLs, or a folder of pictures")
+    kind: Literal["site", "urls", "folder", "saved"] = decides(
+        "site", "a site, a file of page URLs, a folder of pictures, or saved pages (HTML, MHTML, WARC)"
+    )
     address: str = decides(..., "first URL, or the path of the file or folder")
     recipe: str = decides("auto", "recipe that reads its pages: a name, or a file below recipes/; auto: by its host")
     max_pages: int = decides(100_000, "budget of pages", ge=1)

@@ -78,7 +78,7 @@ source = Table(
     metadata,
     _key("number of the source"),
     Column("name", _exact(100), nullable=False, unique=True, comment="name in tamis.toml, or the host"),
-    Column("kind", String(16), nullable=False, comment="site, urls or folder"),
+    Column("kind", String(16), nullable=False, comment="site, urls, folder or saved"),
     Column("address", Text, nullable=False, comment="first URL, or the file or folder"),
     Column("recipe", _exact(100), nullable=False, comment="recipe that reads its pages"),
     comment="Where listings come from.",

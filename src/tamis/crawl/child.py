@@ -27,7 +27,7 @@ from tamis.crawl.headers import bound_headers
 from tamis.crawl.hosts import HostTable
 from tamis.crawl.reading import Place
 from tamis.crawl.run import GRACE_SECONDS, CrawlReport
-from tamis.crawl.sources import source_rows
+from tamis.crawl.sources import ASKED, source_rows
 from tamis.crawl.spider import FrontierSpider, scrapy_settings
 from tamis.errors import TamisError, UserError
 from tamis.project import Project, open_project
@@ -123,7 +123,7 @@ class CrawlerProcess:
 def make_agenda(project: Project, limit: int | None = None) -> Agenda:
     """The agenda of a crawler on all page sources of a project."""
     settings = project.settings
-    rows = {row.id: row for row in source_rows(project).values() if row.kind != "folder"}
+    rows = {row.id: row for row in source_rows(project).values() if row.kind in ASKED}
     places = {
         number: Place(row.name, settings.source[row.name], load_recipe(row.recipe, project.folder, row.address))
         for number, row in rows.items()

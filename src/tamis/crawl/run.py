@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
+from tamis.crawl.saved import SavedReport
 from tamis.crawl.sources import count_pending, register_sources
 from tamis.errors import BusyError, Interrupted, ProjectError, TamisError, UserError
 from tamis.project import Project
@@ -72,15 +73,25 @@ def crawl(
         Interrupted: the user pressed Ctrl-C; all that was finished is committed.
     """
     began = time.monotonic()
-    from_folders = register_sources(project)
-    report = CrawlReport(items=from_folders.new_items, pictures=from_folders.new_pictures)
+    report = _from_files(register_sources(project, progress))
     if count_pending(project):
         told = _Child(project.folder, limit).run(progress, stop)
-        told["failed"] = [tuple(pair) for pair in told["failed"]]
-        told["items"] += report.items
-        told["pictures"] += report.pictures
+        told["failed"] = [*report.failed, *map(tuple, told["failed"])]
+        for name in ("pages", "items", "pictures", "failures"):
+            told[name] += getattr(report, name)
         report = CrawlReport(**told)
     return replace(report, seconds=time.monotonic() - began)
+
+
+def _from_files(brought: SavedReport) -> CrawlReport:
+    """The report on sources that need no request."""
+    return CrawlReport(
+        pages=brought.pages,
+        items=brought.items,
+        pictures=brought.pictures,
+        failures=len(brought.failed),
+        failed=list(brought.failed),
+    )
 
 
 class _Child:
