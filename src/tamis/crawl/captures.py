@@ -111,13 +111,13 @@ def _file_bytes(path: Path) -> bytes:
 
 def _read_html(body: bytes, name: str, at: float) -> Capture:
     headers = {"content-type": ("text/html",)}
-    url = _stated_address(body) or _mirrored(name)
+    url = stated_address(body) or _mirrored(name)
     if url is None:
         return Capture(f"http://{NOWHERE}/{quote(name)}", 200, headers, body, at, name, is_known=False)
     return Capture(url, 200, headers, body, at, name)
 
 
-def _stated_address(body: bytes) -> str | None:
+def stated_address(body: bytes) -> str | None:
     """The address that a saved page names: a mark of what saved it, else its canonical one."""
     for mark in _MARKS:
         match = mark.search(body, 0, _HEAD)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
-from tamis.crawl.saved import SavedReport
+from tamis.crawl.saved import SavedReport, Watch
 from tamis.crawl.sources import count_pending, register_sources
 from tamis.errors import BusyError, Interrupted, ProjectError, TamisError, UserError
 from tamis.project import Project
@@ -73,7 +73,7 @@ def crawl(
         Interrupted: the user pressed Ctrl-C; all that was finished is committed.
     """
     began = time.monotonic()
-    report = _from_files(register_sources(project, progress))
+    report = _from_files(register_sources(project, Watch(progress, stop)))
     if count_pending(project):
         told = _Child(project.folder, limit).run(progress, stop)
         told["failed"] = [*report.failed, *map(tuple, told["failed"])]

@@ -5,6 +5,7 @@ Nothing is requested. What is committed is not read again; pictures that an arch
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -63,9 +64,19 @@ class SavedReport:
         self.pictures, self.failed = self.pictures + other.pictures, self.failed + other.failed
 
 
-def register_saved(
-    project: Project, row: sa.Row[Any], place: Place, path: Path, progress: Progress | None
-) -> SavedReport:
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Who hears how far it is, and who may end it."""
+
+    progress: Progress | None = None
+    stop: threading.Event | None = None
+
+    def is_over(self) -> bool:
+        """Whether no further page is to be begun."""
+        return self.stop is not None and self.stop.is_set()
+
+
+def register_saved(project: Project, row: sa.Row[Any], place: Place, path: Path, watch: Watch) -> SavedReport:
     """Read the saved pages at `path` into the database, then the pictures that archives among them hold.
 
     `row` is the source's row. Doing it again reads what is new.
@@ -73,14 +84,14 @@ def register_saved(
     Raises:
         UserError: a file cannot be opened.
     """
-    return _Reader(project, row, place, path, progress).run()
+    return _Reader(project, row, place, path, watch).run()
 
 
 class _Reader:
     """One reading of one source."""
 
-    def __init__(self, project: Project, row: sa.Row[Any], place: Place, path: Path, progress: Progress | None) -> None:
-        self._project, self._row, self._place, self._progress = project, row, place, progress
+    def __init__(self, project: Project, row: sa.Row[Any], place: Place, path: Path, watch: Watch) -> None:
+        self._project, self._row, self._place, self._watch = project, row, place, watch
         self._folder = path.parent if path.is_file() else path
         self._files = capture_files(path)
         self._total = sum(file.stat().st_size for file in self._files)
@@ -99,6 +110,8 @@ class _Reader:
                 if len(batch) >= _BATCH:
                     self._take(batch)
                     batch = []
+                if self._watch.is_over():
+                    break
             self._take(batch)
             self._pictures([file for file in self._files if _is_archive(file)])
         except KeyboardInterrupt:
@@ -122,11 +135,11 @@ class _Reader:
 
     def _tell(self, position: int) -> None:
         now = time.monotonic()
-        if self._progress is not None and now - self._reported_at > 0.5:
+        if self._watch.progress is not None and now - self._reported_at > 0.5:
             self._reported_at = now
             done = (self._before + position) // 1_000_000
             text = f"MB of saved pages; {self.report.pages} pages, {self.report.items} items"
-            self._progress(done, max(self._total // 1_000_000, done), text)
+            self._watch.progress(done, max(self._total // 1_000_000, done), text)
 
     # --- pages ----------------------------------------------------------------------------------------------------
 
@@ -222,7 +235,7 @@ class _Reader:
 
     def _pictures(self, archives: list[Path]) -> None:
         """Take the pictures that items wait for from the archives, so that they need not be asked for."""
-        if not archives or not self._waiting():
+        if not archives or self._watch.is_over() or not self._waiting():
             return
         try:
             with held(self._project.engine, "download") as lease:
@@ -231,6 +244,8 @@ class _Reader:
                 for capture in self._captures(archives):
                     if 200 <= capture.status < 300 and capture.body and not self._is_page(capture):
                         batch.setdefault(url_key(capture.url), capture)
+                    if self._watch.is_over():
+                        break
                     if len(batch) >= _PICTURE_BATCH:
                         table.commit(self._taken(batch), {}, lease)
                         batch = {}

@@ -16,7 +16,7 @@ from tamis.crawl.folders import read_folder
 from tamis.crawl.frontier import Link, insert_pages
 from tamis.crawl.items import Saved, save_items
 from tamis.crawl.reading import Place, feed_links
-from tamis.crawl.saved import Progress, SavedReport, register_saved
+from tamis.crawl.saved import SavedReport, Watch, register_saved
 from tamis.crawl.urls import BadUrl, PrivateAddress, check_literal, request_url
 from tamis.database import chunks, insert_new, reading, retrying, writing
 from tamis.errors import UserError
@@ -49,7 +49,7 @@ def source_rows(project: Project) -> dict[str, sa.Row[Any]]:
     return retrying(write) if rows else {}
 
 
-def register_sources(project: Project, progress: Progress | None = None) -> SavedReport:
+def register_sources(project: Project, watch: Watch | None = None) -> SavedReport:
     """Bring all that the settings name into the database: pages to request, and the items of folders and saved pages.
 
     Doing it again adds only what is new. Returns what folders and saved pages brought.
@@ -72,7 +72,7 @@ def register_sources(project: Project, progress: Progress | None = None) -> Save
             brought.items, brought.pictures = brought.items + added.new_items, brought.pictures + added.new_pictures
         elif given.kind == "saved":
             place = Place(name, given, load_recipe(given.recipe, project.folder))
-            brought.add(register_saved(project, rows[name], place, source_path(project, given), progress))
+            brought.add(register_saved(project, rows[name], place, source_path(project, given), watch or Watch()))
         else:
             _register_pages(project, rows[name], given)
     return brought

@@ -24,6 +24,7 @@ class RecipeEntry:
     name: str
     description: str
     path: Path | None
+    domains: tuple[str, ...] = ()
 
 
 def load_recipe(name_or_path: str, project_folder: Path | None = None, address: str = "") -> Recipe:
@@ -67,7 +68,8 @@ def list_recipes(project_folder: Path | None = None) -> list[RecipeEntry]:
     for path in _recipe_files(project_folder):
         if path.stem not in seen:
             seen.add(path.stem)
-            entries.append(RecipeEntry(path.stem, read_recipe(path).description, path))
+            read = read_recipe(path)
+            entries.append(RecipeEntry(path.stem, read.description, path, read.domains))
     return entries
 
 
