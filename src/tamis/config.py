@@ -73,6 +73,9 @@ class SourceSettings(Section):
     recipe: str = decides("auto", "recipe that reads its pages: a name, or a file below recipes/; auto: by its host")
     max_pages: int = decides(100_000, "budget of pages", ge=1)
     max_depth: int = decides(50, "links from the first page", ge=0)
+    render: Literal["never", "when-empty"] = decides(
+        "never", "whether a browser runs the scripts of pages that yield nothing as they are sent"
+    )
     follow_subdomains: bool = decides(False, "whether other hosts of the same domain belong to the source")
 
 
@@ -90,6 +93,7 @@ class CrawlSettings(Section):
     retry_wait: float = decides(2.0, "seconds before the second try; doubles with each", ge=0)
     max_page_bytes: int = decides(10_000_000, "larger pages are refused", ge=1000)
     allow_private: bool = decides(False, "whether addresses of this machine and of private networks may be asked")
+    browser: str = decides("", "path of the Chromium that renders pages; empty: one in the PATH, or Playwright's own")
     breaker: int = decides(10, "failures in a row that pause a host", ge=1)
     breaker_wait: float = decides(900.0, "seconds that a failing host is paused", ge=0)
 

@@ -99,6 +99,11 @@ class Agenda:
         self._asked = frontier.requested_by_source()
         self._started = 0
 
+    @property
+    def places(self) -> Mapping[int, Place]:
+        """The sources that are crawled, by their numbers."""
+        return self._places
+
     # --- what to ask ----------------------------------------------------------------------------------------------
 
     def next_turn(self) -> Ask | Wait | Finished:

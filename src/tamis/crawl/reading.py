@@ -71,6 +71,8 @@ class PageAnswer:
     headers: Mapping[str, tuple[str, ...]]
     body: bytes
     at: float
+    rendered: bool = False
+    """Whether the body is what scripts made of the page, and not what was sent."""
 
     def header(self, name: str) -> str | None:
         """The first value of a header."""
@@ -142,7 +144,8 @@ def read_page(
     if forbidden is None and "noarchive" not in heeded:
         columns["body_sha256"] = blobs.put(gzip.compress(answer.body, 6, mtime=0))
     links = () if forbids_links(heeded) else tuple(_links(task, answer, extraction, place, settings))
-    outcome, reason, item = "ok", _unreached(extraction), None
+    reason = _unreached(extraction) or ("read after its scripts ran" if answer.rendered else None)
+    outcome, item = "ok", None
     listed: tuple[FoundItem, ...] = ()
     if (extraction.item is not None or extraction.listed) and forbidden:
         outcome, reason = forbidden, f"the page says {forbidden}"

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from tamis import schema
 from tamis.config import SourceSettings
+from tamis.crawl.browser import check_browser
 from tamis.crawl.captures import SUFFIXES, capture_files
 from tamis.crawl.folders import read_folder
 from tamis.crawl.frontier import Link, insert_pages
@@ -94,6 +95,8 @@ def check_source(project: Project, name: str, given: SourceSettings) -> None:
     """Raise UserError unless the source's address and recipe can be used."""
     setting = f"source.{name}.address"
     load_recipe(given.recipe, project.folder, given.address)
+    if given.render != "never":
+        check_browser(f"source.{name}.render")
     if given.kind == "site":
         try:
             check_literal(request_url(given.address), allow_private=project.settings.crawl.allow_private)

@@ -31,11 +31,13 @@ from twisted.python.failure import Failure
 
 from tamis.config import CrawlSettings
 from tamis.crawl.agenda import Agenda, Ask, Finished, Wait
+from tamis.crawl.browser import Renderer
 from tamis.crawl.headers import MAX_HEADER_BYTES, is_header_too_large
 from tamis.crawl.outcomes import Outcome, standing, timed_out, too_large, unreachable
 from tamis.crawl.reading import PageAnswer
 from tamis.crawl.resolver import ALLOW_PRIVATE_SETTING, refused
 from tamis.crawl.urls import private_reason
+from tamis.errors import UserError
 
 _Result = TypeVar("_Result")
 #: Seconds between two reports of progress.
@@ -74,6 +76,8 @@ class FrontierSpider(scrapy.Spider):
         self._report = report
         self._reported_at = 0.0
         self._waiting = 0
+        renderer = Renderer(agenda.places, settings)
+        self._renderer = renderer if renderer.is_wanted else None
         self._changed = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="agenda")
@@ -95,6 +99,8 @@ class FrontierSpider(scrapy.Spider):
                 self.error = error
                 return
             if isinstance(turn, Finished):
+                if self._renderer is not None:
+                    await self._renderer.close()
                 return
             if isinstance(turn, Wait):
                 try:
@@ -124,7 +130,19 @@ class FrontierSpider(scrapy.Spider):
             name.decode("latin-1").lower(): tuple(value.decode("latin-1") for value in response.headers.getlist(name))
             for name in response.headers
         }
-        await self._take_in(ask, PageAnswer(response.url, response.status, headers, response.body, time.time()))
+        answer = PageAnswer(response.url, response.status, headers, response.body, time.time())
+        await self._take_in(ask, await self._rendered(ask, answer))
+
+    async def _rendered(self, ask: Ask, answer: PageAnswer) -> PageAnswer:
+        """The answer as a browser builds it, where its source asks for that and it yields nothing as it is."""
+        if ask.task is None or self._renderer is None:
+            return answer
+        try:
+            return await self._renderer.rendered(ask.task.source_id, answer, ask.task.kind)
+        except Exception as error:  # the browser is missing or broken: no page of the source can be read
+            self.error = self.error or UserError(f"crawl.browser: pages cannot be rendered: {_first_line(error)}")
+            self._changed.set()
+            return answer
 
     async def _on_failure(self, ask: Ask, failure: Failure) -> None:
         await self._take_in(ask, self._outcome_of(ask, failure))
@@ -175,6 +193,10 @@ class FrontierSpider(scrapy.Spider):
         """Give the hosts back when nothing runs any more, or is broken off; callable from any thread."""
         self._thread.submit(self._agenda.close).result()
         self._thread.shutdown()
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join((str(error).strip().splitlines() or [type(error).__name__])[0].split())[:300]
 
 
 def _broken_connection(error: BaseException | None, host: str) -> Outcome:

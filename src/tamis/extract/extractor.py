@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from tamis.extract.articlenumber import number_evidence
 from tamis.extract.cars import car_facts
@@ -46,6 +46,10 @@ def extract_page(
     number is left out. What `recipe` declares goes before what is found by general rules. A page that a result page
     links as one of its listings (`linked_as` is "item") needs less of its own to be taken for an item.
     """
+    try:
+        urlsplit(url)
+    except ValueError:  # such as an open bracket in the place of the host
+        return replace(extract_page(body, "", content_type=content_type, recipe=recipe, linked_as=linked_as), url=url)
     recipe = recipe or Recipe()
     document = json_body(body)
     if document is not None:

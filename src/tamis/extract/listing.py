@@ -26,17 +26,15 @@ _NEXT_LINKS = etree.XPath(
     "//link[@rel='next'][@href] | //a[@href][contains(concat(' ', normalize-space(@rel), ' '), ' next ')]"
 )
 _NEXT_NAMES = re.compile(r"(?:^|[-_\s])next(?:$|[-_\s])|pagination-?next|nextpage", re.IGNORECASE)
-_SCROLL_ATTRIBUTES = (
+_SCROLL_ATTRIBUTES = frozenset((
     "data-next-url", "data-next-page-url", "data-nextpage-url", "data-next-page", "data-nextpage", "data-next",
     "data-next-href", "data-load-more-url", "data-load-more", "data-infinite-url", "data-infinite-scroll-next",
     "data-scroll-url", "data-ajax-url", "data-more-url",
-)  # fmt: skip
+))  # fmt: skip
 """Where pages without links keep the address of what they load when they are scrolled."""
-_SCROLLED = etree.XPath("//*[" + " or ".join(f"@{name}" for name in _SCROLL_ATTRIBUTES) + "]")
+_SCROLLERS = ("div", "button", "a", "span", "section", "ul", "ol", "nav", "main", "article", "form", "input", "body")
 _BUTTON_URLS = ("data-url", "data-href", "data-link", "data-src", "formaction", "hx-get")
-_BUTTONS = etree.XPath(
-    "//*[self::button or self::a or self::div or self::span][" + " or ".join(f"@{name}" for name in _BUTTON_URLS) + "]"
-)
+_MAX_SCROLLERS = 200
 _TOTAL = re.compile(
     rf"(?<![\d.,])(\d{{1,3}}(?:[.,\s'’]\d{{3}})+|\d+)\s*\+?\s*(?:{alternation(RESULT_NOUNS)})(?!\w)", re.IGNORECASE
 )
@@ -87,6 +85,13 @@ def best_group(outline: Outline) -> LinkGroup | None:
 
 def next_page(page: Page) -> str | None:
     """Return the URL of the following result page: a declared one, a link that says so, or the next number."""
+    if "next" not in page.known:
+        page.known["next"] = _find_next(page)
+    known: str | None = page.known["next"]
+    return known
+
+
+def _find_next(page: Page) -> str | None:
     for element in _NEXT_LINKS(page.root):
         url = page.absolute(element.get("href"))
         if url and url != page.url:
@@ -116,10 +121,13 @@ def next_page(page: Page) -> str | None:
 
 def _scrolled(page: Page) -> str | None:
     """Return what the page loads when it is scrolled or asked for more, by the attributes that tell its script."""
-    stated = [element.get(name) for element in _SCROLLED(page.root)[:20] for name in _SCROLL_ATTRIBUTES]
-    for button in _BUTTONS(page.root)[:200]:
-        if label_key(element_text(button, 40)) in LOAD_MORE:
-            stated += [button.get(name) for name in _BUTTON_URLS]
+    stated: list[str] = []
+    for element in page.root.iter(*_SCROLLERS):
+        for name, value in element.items():
+            if name in _SCROLL_ATTRIBUTES or (name in _BUTTON_URLS and _asks_for_more(element)):
+                stated.append(value)
+        if len(stated) >= _MAX_SCROLLERS:
+            break
     for value in filter(None, stated):
         if value.isascii() and value.isdigit() and len(value) < 6:
             return with_page(page.url, int(value), page_parameter(page.url) or "page")
@@ -127,6 +135,10 @@ def _scrolled(page: Page) -> str | None:
         if url and url != page.url and is_same_site(page, url) and not has_picture_extension(url):
             return url
     return None
+
+
+def _asks_for_more(element: Element) -> bool:
+    return label_key(element_text(element, 40)) in LOAD_MORE
 
 
 def _says_next(text: str) -> bool:

@@ -26,7 +26,7 @@ _PARSED = re.compile(r"""JSON\.parse\(\s*(?=["'])""")
 _ARRAY = re.compile(r"""\[\s*(?=\{\s*"|"(?:https?:)?(?:\\?/){2})""")
 _PICTURE_FILE = re.compile(r"\.(?:jpe?g|png|webp)", re.IGNORECASE)
 _DATA_ATTRIBUTES = etree.XPath(
-    "//@*[starts-with(name(), 'data-') and string-length(.) > 40 and (starts-with(., '{') or starts-with(., '['))]"
+    "//@*[(starts-with(., '{') or starts-with(., '[')) and string-length(.) > 40 and starts-with(name(), 'data-')]"
 )
 
 _TITLES = (
@@ -115,7 +115,7 @@ def state_documents(page: Page) -> list[Any]:
             documents += [] if document is None else [document]
         elif script.type in {"", "text/javascript", "application/javascript", "module"}:
             documents += _assigned(text)
-    for value in _DATA_ATTRIBUTES(page.root)[:200]:
+    for value in _DATA_ATTRIBUTES(page.root)[:200] if page.has_state_attributes else ():
         document = parse_json(str(value), lenient=False)
         documents += [] if document is None else [document]
     return documents
