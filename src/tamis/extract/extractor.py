@@ -21,6 +21,7 @@ from tamis.extract.merge import merge_readings
 from tamis.extract.meta import read_meta
 from tamis.extract.outline import Outline, overlap
 from tamis.extract.page import Page, parse_page
+from tamis.extract.prices import machine_price
 from tamis.extract.products import first_gtin, is_product, is_sellable, read_product
 from tamis.extract.records import Extraction, PageLinks, Reading
 from tamis.extract.specs import spec_pairs
@@ -30,6 +31,14 @@ from tamis.extract.words import BRAND_LABELS, GTIN_LABELS, MODEL_LABELS, label_k
 from tamis.recipes.recipe import Recipe
 
 _ARTICLES = frozenset({"article", "blogposting", "newsarticle", "techarticle"})
+
+
+MANY_OFFERS = 8
+"""Offers from which a product may stand for a list of things."""
+FAR_PRICES = 3
+"""Times the lowest price that the highest may reach where both are of one thing."""
+MIN_OWN_PAGES = 4
+"""Pages of their own from which the offers of a product are things of their own."""
 
 
 def extract_page(
@@ -75,7 +84,7 @@ def extract_page(
         prices=prices,
         number=number_evidence(outline, pairs),
         has_state=any(r.source == "state" and ("price" in r.fields or r.images) for r in readings),
-        is_aggregate=any(_is_aggregate(reading) for reading in structured),
+        is_aggregate=any(_is_aggregate(page, reading) for reading in structured),
         is_listed=pictures is not None and _shows_a_thing(outline, nodes, pictures),
     )
     kind = recipe.kind_of(url)
@@ -157,14 +166,24 @@ def _fit(page: Page, outline: Outline, reading: Reading) -> float:
     return score + 0.3 * len(reading.fields) + 0.5 * ("price" in reading.fields) + 0.2 * bool(reading.images)
 
 
-def _is_aggregate(reading: Reading) -> bool:
-    counts = [
-        count
-        for offer in values_of(reading.raw, "offers")
-        if isinstance(offer, dict)
-        for count in values_of(offer, "offerCount")
-    ]
-    return any(str(count).isdecimal() and int(str(count)[:9]) >= 8 for count in counts)
+def _is_aggregate(page: Page, reading: Reading) -> bool:
+    """Tell whether a product may stand for a whole result page.
+
+    It counts many offers, its prices reach far, its offers have pages of their own, or it is hardly more than a name.
+    """
+    offers = [offer for offer in values_of(reading.raw, "offers") if isinstance(offer, dict)]
+    counts = [str(count) for offer in offers for count in values_of(offer, "offerCount")]
+    if any(count.isdecimal() and int(count[:9]) >= MANY_OFFERS for count in counts):
+        return True
+    for offer in offers:
+        low, high = (next(map(machine_price, values_of(offer, name)), None) for name in ("lowPrice", "highPrice"))
+        if low is not None and high is not None and high >= FAR_PRICES * low:
+            return True
+    inner = [*offers, *(one for offer in offers for one in values_of(offer, "offers") if isinstance(one, dict))]
+    links = {url for offer in inner for url in values_of(offer, "url") if isinstance(url, str) and page.leads_away(url)}
+    if len({url.split("?")[0] for url in links}) >= MIN_OWN_PAGES:
+        return True
+    return not {"price", "sku", "gtin", "availability"} & reading.fields.keys() and len(reading.images) <= 1
 
 
 def _other_readings(page: Page, outline: Outline, documents: list[Any], structured: list[Reading]) -> list[Reading]:
