@@ -66,12 +66,17 @@ class ProjectSettings(Section):
 class SourceSettings(Section):
     """Where listings come from; one table for each source."""
 
-    kind: Literal["site", "urls", "folder"] = decides("site", "a site, a file of page URLs, or a folder of pictures")
+    kind: Literal["site", "urls", "folder", "saved"] = decides(
+        "site", "a site, a file of page URLs, a folder of pictures, or saved pages (HTML, MHTML, WARC)"
+    )
     address: str = decides(..., "first URL, or the path of the file or folder")
-    recipe: str = decides("generic", "recipe that reads its pages: a name, or a file below recipes/")
+    recipe: str = decides("auto", "recipe that reads its pages: a name, or a file below recipes/; auto: by its host")
     max_pages: int = decides(100_000, "budget of pages of one pass", ge=1)
     max_bytes: int = decides(0, "budget of bytes of one pass, unpacked; 0: any number", ge=0)
     max_depth: int = decides(50, "links from the first page", ge=0)
+    render: Literal["never", "when-empty"] = decides(
+        "never", "whether a browser runs the scripts of pages that yield nothing as they are sent"
+    )
     follow_subdomains: bool = decides(False, "whether other hosts of the same domain belong to the source")
     refuse_traps: bool = decides(True, "whether calendars, endless parameters and growing paths are refused")
 
@@ -90,6 +95,7 @@ class CrawlSettings(Section):
     retry_wait: float = decides(2.0, "seconds before the second try; doubles with each", ge=0)
     max_page_bytes: int = decides(10_000_000, "larger pages are refused", ge=1000)
     allow_private: bool = decides(False, "whether addresses of this machine and of private networks may be asked")
+    browser: str = decides("", "path of the Chromium that renders pages; empty: one in the PATH, or Playwright's own")
     breaker: int = decides(10, "failures in a row that pause a host", ge=1)
     breaker_wait: float = decides(900.0, "seconds that a failing host is paused", ge=0)
     block_wait: float = decides(3600.0, "seconds that a host which serves a block page is left alone", ge=0)

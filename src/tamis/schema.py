@@ -78,7 +78,7 @@ source = Table(
     metadata,
     _key("number of the source"),
     Column("name", _exact(100), nullable=False, unique=True, comment="name in tamis.toml, or the host"),
-    Column("kind", String(16), nullable=False, comment="site, urls or folder"),
+    Column("kind", String(16), nullable=False, comment="site, urls, folder or saved"),
     Column("address", Text, nullable=False, comment="first URL, or the file or folder"),
     Column("recipe", _exact(100), nullable=False, comment="recipe that reads its pages"),
     Column(
@@ -124,7 +124,7 @@ page = Table(
     Column("url", Text, nullable=False, comment="URL as it is requested"),
     _refers("source_id", "source.id", "source that it belongs to"),
     Column("host", _exact(255), nullable=False, comment="host of the URL"),
-    Column("kind", String(16), nullable=False, comment="results, item, other or unknown"),
+    Column("kind", String(16), nullable=False, comment="results, item, other, feed or unknown"),
     Column("state", String(16), nullable=False, comment="pending, done (an outcome) or failed (may be retried)"),
     Column(
         "outcome",

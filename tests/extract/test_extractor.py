@@ -177,13 +177,32 @@ def test_result_page() -> None:
     assert read.links.total == 1240
 
 
-def test_a_product_that_stands_for_a_whole_result_page_is_no_item() -> None:
-    fake = {"@type": "Product", "name": "Used cars", "offers": {"@type": "AggregateOffer", "lowPrice": 100,
-            "highPrice": 90000, "offerCount": 1240, "priceCurrency": "EUR"}}  # fmt: skip
+OWN_PAGES = [{"@type": "Offer", "price": n, "priceCurrency": "EUR", "url": f"/cars/golf-{n}"} for n in range(10, 22)]
+STANDS_FOR_ALL: dict[str, dict[str, Any]] = {
+    "it counts many offers": {"offers": {"@type": "AggregateOffer", "lowPrice": 100, "offerCount": 1240}},
+    "its prices reach far": {"offers": {"@type": "AggregateOffer", "lowPrice": "100", "highPrice": "90000"}},
+    "its offers have pages": {"offers": OWN_PAGES},
+    "offers in an offer": {"offers": {"@type": "AggregateOffer", "lowPrice": 10, "highPrice": 11, "offers": OWN_PAGES}},
+    "it is but a name": {"aggregateRating": {"ratingValue": 4.5, "reviewCount": 900}, "image": "/cars.jpg"},
+}
+
+
+@pytest.mark.parametrize("why", STANDS_FOR_ALL)
+def test_a_product_that_stands_for_a_whole_result_page_is_no_item(why: str) -> None:
+    fake = {"@type": "Product", "name": "Used cars", "sku": "used"} | STANDS_FOR_ALL[why]
+    if "offers" not in fake:
+        del fake["sku"]
     body = f"<h1>Used cars</h1><p>1240 results</p><ul>{CARDS}</ul><a rel='next' href='?page=2'>2</a>"
     read = extract_page(page(json_ld(fake), body), "https://cars.example/used")
     assert read.kind == "results"
     assert len(read.links.items) == 12
+
+
+@pytest.mark.parametrize("why", ["its prices reach far", "it is but a name"])
+def test_a_product_with_variants_or_little_data_is_an_item_beside_related_ones(why: str) -> None:
+    real = {"@type": "Product", "name": "Blue chair"} | STANDS_FOR_ALL[why]
+    body = f"<h1>Blue chair</h1><p class=price>100 €</p><button>Add to cart</button><ul>{CARDS}</ul>"
+    assert extract_page(page(json_ld(real), body), URL).kind == "item"
 
 
 def test_item_list_names_the_listings() -> None:

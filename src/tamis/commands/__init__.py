@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
-from tamis.commands.crawl import crawl, download, extract, recipe
+from tamis.commands.crawl import crawl, download, extract
 from tamis.commands.curate import dedupe, detect
 from tamis.commands.data import export, labels, snapshot, trace
 from tamis.commands.models import evaluate, predict, train
 from tamis.commands.project import doctor, init, retry, run, status
+from tamis.commands.recipes import recipe
 from tamis.commands.web import demo, report, serve
 
 #: In the order of the work.

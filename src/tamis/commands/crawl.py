@@ -1,4 +1,4 @@
-"""Commands that ask the web: crawl, download, extract, recipe."""
+"""Commands that ask the web: crawl, download, extract."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tamis.commands.session import Session, pass_lines, project_option
-from tamis.display import duration, table
+from tamis.display import duration
 from tamis.errors import UserError
 
 if TYPE_CHECKING:
@@ -150,7 +150,8 @@ def extract(page: str | None, url: str | None, listed: Path | None, allow_privat
 
     FILE may be gzip-compressed. Works outside a project.
     """
-    from tamis.crawl.single import extract_list, extract_one  # noqa: PLC0415 - loaded on use
+    from tamis.commands.recipes import shown_page  # noqa: PLC0415 - loaded on use
+    from tamis.crawl.single import extract_list, read_one  # noqa: PLC0415
 
     if (page is None) == (listed is None):
         raise click.UsageError("give either a page (FILE or URL) or --list FILE.jsonl")
@@ -161,62 +162,6 @@ def extract(page: str | None, url: str | None, listed: Path | None, allow_privat
             click.echo(line)
         return 1 if failed else 0
     assert page is not None
-    document = extract_one(page, url, allow_private=allow_private)
-    session = Session(Path(), as_json)
-    session.finish(document, *_shown(document))
+    read = read_one(page, url, allow_private=allow_private).extraction
+    Session(Path(), as_json).finish(read.to_json(), *shown_page(read))
     return 0
-
-
-def _shown(document: dict[str, object]) -> list[str]:
-    lines = [f"{document['kind']}: {document['url']}"]
-    item = document["item"]
-    if isinstance(item, dict):
-        sources = item.get("sources", {})
-        rows = [
-            (name, _short(value), sources.get(name, ""))
-            for name, value in item.items()
-            if value not in (None, "", [], {}) and name not in ("sources", "raw", "attributes")
-        ]
-        rows += [(f"  {name}", _short(value), "") for name, value in item.get("attributes", {}).items()]
-        lines += ["", *table(("field", "value", "read from"), rows)]
-    return lines
-
-
-def _short(value: object) -> str:
-    text = f"{len(value)}: {value[0]}, ..." if isinstance(value, list) else str(value)
-    text = " ".join(text.split())
-    return text if len(text) <= 70 else f"{text[:67]}..."
-
-
-@click.group()
-def recipe() -> None:
-    """Small declarations that say how a site is read."""
-
-
-@recipe.command(name="list")
-@project_option
-def list_(session: Session) -> None:
-    """List the recipes that tamis brings, and those in the project's folder `recipes`."""
-    from tamis.recipes.library import list_recipes  # noqa: PLC0415 - loaded on use
-
-    entries = list_recipes(session.folder)
-    session.finish(
-        [{"name": e.name, "description": e.description, "file": str(e.path or "")} for e in entries],
-        *table(("recipe", ""), [(entry.name, entry.description) for entry in entries]),
-    )
-
-
-@recipe.command(name="try")
-@click.argument("page", metavar="FILE|URL")
-@click.option("--url", help="The address that a saved page was found at.")
-@click.option("--recipe", "name", default="generic", help="A recipe's name or file.", show_default=True)
-@click.option("--allow-private", is_flag=True, help="Reach addresses on this machine and in private networks.")
-@project_option
-def try_(session: Session, page: str, url: str | None, name: str, allow_private: bool) -> None:
-    """Show what a recipe reads from one page, field by field, and where from."""
-    from tamis.crawl.single import extract_one  # noqa: PLC0415 - loaded on use
-    from tamis.recipes.library import load_recipe  # noqa: PLC0415
-
-    chosen = load_recipe(name, session.folder)
-    document = extract_one(page, url, recipe=chosen, allow_private=allow_private)
-    session.finish(document, *_shown(document))

@@ -29,6 +29,7 @@ from tamis.crawl.reading import (
     settle,
     skipped,
     stored_answer,
+    without_feed,
 )
 from tamis.crawl.report import LISTED_FAILURES
 from tamis.crawl.traps import FormWatch, form_of
@@ -110,6 +111,11 @@ class Agenda:
         self._work: dict[str, float] = {}
         self._looked_at = 0.0
         self.budget = Budget(places, frontier.taken_by_source(), limits)
+
+    @property
+    def places(self) -> Mapping[int, Place]:
+        """The sources that are crawled, by their numbers."""
+        return self._places
 
     # --- what to ask ----------------------------------------------------------------------------------------------
 
@@ -352,6 +358,7 @@ class Agenda:
             return settle(task, found, self._settings, now, status=answer.status)
 
     def _commit(self, task: PageTask, result: PageResult, host: HeldHost) -> None:
+        result = without_feed(task, result, self._places[task.source_id])
         watch, read = self._watch(task), result.requested and result.state == "done"
         if watch is not None and read:
             result = replace(result, is_repeat=watch.repeats(task.url, result.columns.get("body_sha256")))

@@ -22,7 +22,7 @@ from tamis.crawl.outcomes import OK, Outcome, standing
 from tamis.crawl.pictures import PictureResult, PictureTable, PictureTask, StoredImage
 from tamis.crawl.politeness import PATIENCE, ROBOTS_RECOVERY_SECONDS, Pace, Robots
 from tamis.crawl.report import LISTED_FAILURES, Progress, WebReport
-from tamis.crawl.sources import source_path
+from tamis.crawl.sources import picture_folder
 from tamis.crawl.urls import host_of
 from tamis.engine.lease import Lease, held
 from tamis.errors import Interrupted
@@ -96,7 +96,7 @@ class _Download:
         self._database = ThreadPoolExecutor(1, thread_name_prefix="download-database")
         self._keeping = ThreadPoolExecutor(2, thread_name_prefix="download-store")
         given = project.settings.source
-        self._folders = {name: source_path(project, one) for name, one in given.items() if one.kind == "folder"}
+        self._folders = {name: folder for name, one in given.items() if (folder := picture_folder(project, one))}
         self._hosts: dict[str, _Host] = {}
         self._busy: set[str] = set()
         self._under_way: set[asyncio.Task[None]] = set()

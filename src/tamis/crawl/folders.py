@@ -14,8 +14,8 @@ from itertools import groupby
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
+from tamis.crawl.itemrecords import plain_text, to_item
 from tamis.crawl.items import FoundItem, PictureRef, web_pictures
-from tamis.crawl.reading import plain_text, to_item
 from tamis.errors import UserError
 from tamis.extract.extractor import extract_page
 from tamis.records import Item, digest

@@ -27,6 +27,10 @@ from tamis.project import Project
 
 #: Result pages in a row that list nothing new, after which paging is not followed any further.
 MAX_BARREN = 3
+#: Kind of a page that lists all products of a site as data, so that the site's own pages need not be crawled.
+FEED = "feed"
+#: Kinds of pages that list items.
+LISTS = ("results", FEED)
 #: How the reason of a redirected page begins; its target follows.
 REDIRECTED_TO = "to "
 
@@ -97,6 +101,8 @@ class PageResult:
     links: tuple[Link, ...] = ()
     redirect: Link | None = None
     item: FoundItem | None = None
+    listed: tuple[FoundItem, ...] = ()
+    """Items that a result page holds whole."""
     is_repeat: bool = False
     """Whether it is the same body as the page of this form before it."""
     columns: Mapping[str, Any] = field(default_factory=dict)
@@ -201,20 +207,23 @@ class Frontier:
             result = replace(result, fetched_at=max(result.fetched_at, began))
             result = _judge_redirect(connection, task, result)
             links = [*result.links, *([result.redirect] if result.redirect else [])]
-            kept = _without_barren_paging(connection, task, links, began)
-            fresh = insert_pages(connection, kept, task.source_id, task.id)
-            if result.kind == "results":
-                note_listed(connection, [link.url for link in kept if link.kind == "item"], result.fetched_at, began)
             saved = Saved(0, 0)
-            if result.item is not None:
-                saved = save_items(connection, self.sources[task.source_id][0], [result.item], result.fetched_at)
-            if reason := _end_of_item(result):
+            items = [*result.listed, *([result.item] if result.item is not None else [])]
+            if items:
+                saved = save_items(connection, self.sources[task.source_id][0], items, result.fetched_at)
+            if not saved.new_items:
+                links = _without_barren_paging(connection, task, links, began)
+            fresh = insert_pages(connection, links, task.source_id, task.id)
+            if result.kind == "results":
+                note_listed(connection, [link.url for link in links if link.kind == "item"], result.fetched_at, began)
+            if task.kind not in LISTS and (reason := _end_of_item(result)):
                 vanish(connection, schema.item.c.page_id == task.id, result.fetched_at, reason)
             columns = dict(result.columns)
             found = 0
             if result.requested and result.state == "done":
                 form = form_of(task.url)
                 brought = sum(form_of(url) != form for url in fresh) + (result.item is not None)
+                brought += saved.new_items if result.listed else 0
                 found = columns["found"] = 0 if result.is_repeat else (task.found or 0) + brought
             connection.execute(
                 sa.update(_page)
@@ -357,10 +366,11 @@ def _without_barren_paging(connection: Connection, task: PageTask, links: list[L
     number: int | None = task.found_on
     for _ in range(MAX_BARREN - 1):
         parent = connection.execute(sa.select(_page.c.kind, _page.c.found_on).where(_page.c.id == number)).one_or_none()
-        if parent is None or parent.kind != "results":
+        if parent is None or parent.kind not in LISTS:
             return links
-        children = sa.select(_page.c.id).where(_page.c.found_on == number, _page.c.kind != "results").limit(1)
-        if connection.execute(children).first() is not None:
+        children = sa.select(_page.c.id).where(_page.c.found_on == number, _page.c.kind.not_in(LISTS)).limit(1)
+        items = sa.select(schema.item.c.id).where(schema.item.c.page_id == number).limit(1)
+        if any(connection.execute(query).first() is not None for query in (children, items)):
             return links
         number = parent.found_on
     return [link for link in links if not link.is_paging]

@@ -8,12 +8,9 @@ import sqlalchemy as sa
 
 from tamis.crawl.reader import reader_digest
 from tamis.crawl.reading import Place
-from tamis.crawl.sources import source_rows
+from tamis.crawl.sources import ASKED, source_rows
 from tamis.project import Project
 from tamis.recipes.library import load_recipe
-
-#: Kinds of sources whose pages are requested.
-ASKED = ("site", "urls")
 
 
 def page_places(project: Project) -> tuple[dict[int, Place], dict[int, sa.Row[Any]]]:
@@ -21,6 +18,6 @@ def page_places(project: Project) -> tuple[dict[int, Place], dict[int, sa.Row[An
     rows = {row.id: row for row in source_rows(project).values() if row.kind in ASKED}
     places: dict[int, Place] = {}
     for number, row in rows.items():
-        recipe = load_recipe(row.recipe, project.folder)
+        recipe = load_recipe(row.recipe, project.folder, row.address)
         places[number] = Place(row.name, project.settings.source[row.name], recipe, reader_digest(recipe))
     return places, rows

@@ -30,7 +30,8 @@ def _code_digest() -> str:
         for file in resources.files(package).iterdir()
         if file.name.endswith(".py")
     }
-    modules["reading"] = resources.files("tamis.crawl").joinpath("reading.py").read_bytes()
+    own = resources.files("tamis.crawl")
+    modules |= {name: own.joinpath(name).read_bytes() for name in ("reading.py", "itemrecords.py")}
     return digest(*(part for name in sorted(modules) for part in (name, modules[name])))
 
 

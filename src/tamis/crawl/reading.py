@@ -7,18 +7,19 @@ once.
 from __future__ import annotations
 
 import gzip
-import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from w3lib.html import get_meta_refresh
 
 from tamis.blobs import BlobStore
 from tamis.config import CrawlSettings, SourceSettings
 from tamis.crawl.blocks import block_page, blocked
-from tamis.crawl.frontier import REDIRECTED_TO, Link, PageResult, PageTask
+from tamis.crawl.frontier import FEED, REDIRECTED_TO, Link, PageResult, PageTask
+from tamis.crawl.itemrecords import plain_text, to_item
 from tamis.crawl.items import FoundItem, web_pictures
 from tamis.crawl.outcomes import REDIRECTS, Outcome, outcome_of_status, standing
 from tamis.crawl.politeness import forbids_items, forbids_links, header_directives
@@ -33,10 +34,10 @@ from tamis.crawl.urls import (
     url_key,
 )
 from tamis.extract.extractor import extract_page
+from tamis.extract.listing import page_number
 from tamis.extract.page import parse_page
 from tamis.extract.records import ExtractedItem, Extraction
 from tamis.recipes.recipe import Recipe
-from tamis.records import Item
 from tamis.vision.formats import sniff
 
 #: Items first: they are what the crawl is for, and what may vanish. Then further results; a search for them last.
@@ -52,8 +53,6 @@ _SERVICE = re.compile(
     r"|\.(?:jpe?g|png|gif|webp|avif|svg|ico|css|js|pdf|zip|gz|mp4|mp3|woff2?|xml|rss)(?:$|\?)",
     re.IGNORECASE,
 )
-_MAX_JSON_DEPTH = 30
-_MAX_JSON_VALUES = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +79,8 @@ class PageAnswer:
     body: bytes
     at: float
     seconds: float = 0.0
+    rendered: bool = False
+    """Whether the body is what scripts made of the page, and not what was sent."""
 
     def header(self, name: str) -> str | None:
         """The first value of a header."""
@@ -208,19 +209,38 @@ def read_page(
     archived = forbidden is None and "noarchive" not in heeded
     columns["body_sha256"] = _keep(task, answer, blobs) if archived else None
     links = () if forbids_links(heeded) else tuple(_links(task, answer, extraction, place, settings))
-    outcome, reason, item = "ok", None, None
-    if extraction.item is not None:
-        if forbidden:
-            outcome, reason = forbidden, f"the page says {forbidden}"
-        else:
-            item = FoundItem(
-                canonical_url(answer.url),
-                to_item(extraction.item, answer.url),
-                tuple(web_pictures(extraction.item.images)),
-                page_id=task.id,
-                body_before=task.body_sha256,
-            )
-    return PageResult("done", outcome, reason, extraction.kind, answer.at, links=links, item=item, columns=columns)
+    reason = _unreached(extraction) or ("read after its scripts ran" if answer.rendered else None)
+    outcome, item = "ok", None
+    listed: tuple[FoundItem, ...] = ()
+    if (extraction.item is not None or extraction.listed) and forbidden:
+        outcome, reason = forbidden, f"the page says {forbidden}"
+    elif extraction.item is not None:
+        item = _found(task, extraction.item, answer.url, place.recipe.item.identity)
+    else:
+        listed = tuple(_listed(task, extraction, place, settings))
+    return PageResult(
+        "done", outcome, reason, extraction.kind, answer.at, links=links, item=item, listed=listed, columns=columns
+    )
+
+
+def _unreached(extraction: Extraction) -> str | None:
+    beyond = extraction.links.beyond
+    return f"{beyond} of {extraction.links.total} results are beyond the last page that is served" if beyond else None
+
+
+def _found(task: PageTask, item: ExtractedItem, url: str, identity: str) -> FoundItem:
+    """The item to save; the field `identity` tells it from others of its source, where it has one, else its URL."""
+    number = getattr(item, identity) if identity else None
+    key = f"{identity}:{plain_text(number)}" if number else canonical_url(url)
+    return FoundItem(key, to_item(item, url), tuple(web_pictures(item.images)), task.id, task.body_sha256)
+
+
+def _listed(task: PageTask, extraction: Extraction, place: Place, settings: CrawlSettings) -> Iterator[FoundItem]:
+    """The items that a result page holds whole, where their own addresses belong to the site."""
+    for listed in extraction.listed[:MAX_LINKS]:
+        url = _followable(listed.url, extraction.url, place, settings)
+        if url is not None:
+            yield _found(task, listed.item, url, place.recipe.record.identity)
 
 
 def _keep(task: PageTask, answer: PageAnswer, blobs: BlobStore) -> str:
@@ -233,6 +253,26 @@ def _keep(task: PageTask, answer: PageAnswer, blobs: BlobStore) -> str:
 def skipped(task: PageTask, outcome: str, reason: str, now: float, **columns: Any) -> PageResult:
     """The result for a page that is not requested."""
     return PageResult("done", outcome, reason, task.kind, now, requested=False, columns=columns)
+
+
+def without_feed(task: PageTask, result: PageResult, place: Place) -> PageResult:
+    """The result of a feed that yields nothing, or breaks off: the site's own pages are crawled instead."""
+    if task.kind != FEED or result.state == "pending" or result.redirect is not None:
+        return result
+    is_feed = result.outcome == "ok" and result.kind == "results"
+    if is_feed and (result.listed or page_number(task.url) > 1):
+        return result
+    reason = result.reason or "no product feed; the site's pages are crawled instead"
+    home = Link(request_url(place.settings.address), "unknown", OTHER_PRIORITY, 0)
+    return replace(result, reason=reason, links=(*result.links, home))
+
+
+def feed_links(address: str, recipe: Recipe) -> list[Link]:
+    """The feeds of a site by its recipe: below the address that is to be crawled, or below its host for a home page."""
+    below = address.partition("?")[0].rstrip("/") + "/"
+    is_home = urlsplit(address).path in ("", "/")
+    feeds = [feed for feed in recipe.feeds if is_home or not feed.startswith("/")]
+    return [Link(request_url(feed, below), FEED, RESULTS_PRIORITY, 0) for feed in feeds]
 
 
 def _no_page(body: bytes, content_type: str | None) -> str | None:
@@ -264,14 +304,15 @@ def _links(
     wanted: list[tuple[str, str, int, int, bool]] = []
     deeper = task.depth + 1
     if extraction.kind == "results":
-        wanted += [(url, "item", ITEM_PRIORITY, deeper, False) for url in extraction.links.items[:MAX_LINKS]]
-        if extraction.links.next:
-            wanted.append((extraction.links.next, "results", RESULTS_PRIORITY, task.depth, True))
+        whole = {listed.url for listed in extraction.listed}
+        items = [url for url in extraction.links.items[:MAX_LINKS] if url not in whole]
+        wanted += [(url, "item", ITEM_PRIORITY, deeper, False) for url in items]
+        wanted += _further_results(task, extraction, place)
     elif extraction.kind == "other" and not place.recipe.limits.results_only:
         wanted += [(url, "unknown", OTHER_PRIORITY, deeper, False) for url in _anchors(answer)]
     seen: set[str] = set()
     for given, kind, priority, depth, is_paging in wanted:
-        url = _followable(given, answer.url, place, settings)
+        url = _followable(place.recipe.page_url(given), answer.url, place, settings)
         if url is None or url in seen or depth > _max_depth(place):
             continue
         seen.add(url)
@@ -281,6 +322,19 @@ def _links(
         elif stated != "ignore":
             refusal = trap_by_rule(url, answer.at) if place.settings.refuse_traps and stated is None else None
             yield Link(url, kind, priority, depth, is_paging, refusal)
+
+
+def _further_results(task: PageTask, extraction: Extraction, place: Place) -> Iterator[tuple[str, str, int, int, bool]]:
+    """The slices of a search that is not served whole, else its next page.
+
+    A search that can be cut has an end that is known, so that pages without anything new do not end its paging.
+    """
+    links = extraction.links
+    for url in links.slices:
+        yield url, "results", RESULTS_PRIORITY, task.depth, False
+    if links.next and not links.slices:
+        kind = FEED if task.kind == FEED else "results"
+        yield links.next, kind, RESULTS_PRIORITY, task.depth, not place.recipe.slicing
 
 
 def _anchors(answer: PageAnswer) -> Iterator[str]:
@@ -314,68 +368,3 @@ def _belongs(url: str, place: Place) -> bool:
 def _max_depth(place: Place) -> int:
     stated = place.recipe.limits.max_depth
     return min(place.settings.max_depth, stated) if stated else place.settings.max_depth
-
-
-# --- items --------------------------------------------------------------------------------------------------------
-
-
-def to_item(found: ExtractedItem, url: str) -> Item:
-    """The record of an extracted item, its text and raw data fit for every database."""
-    attributes = {plain_text(name)[:200]: plain_text(value)[:2000] for name, value in found.attributes.items()}
-    if found.gtin:
-        attributes.setdefault("gtin", found.gtin)
-    price = None if found.price is None or not found.price.is_finite() else float(found.price)
-    return Item(
-        url=url,
-        title=plain_text(found.title or ""),
-        brand=_name(found.brand),
-        model=_name(found.model),
-        price=price,
-        currency=found.currency,
-        sku=_name(found.sku),
-        seller=_name(found.seller),
-        availability=found.availability,
-        description=plain_text(found.description or ""),
-        attributes=dict(list(attributes.items())[:500]),
-        sources=dict(found.sources),
-        raw=plain_json(found.raw),
-    )
-
-
-def _name(text: str | None) -> str | None:
-    return plain_text(text)[:1000] if text else None
-
-
-def plain_text(text: str) -> str:
-    """The text without NUL characters and lone surrogates, which databases refuse."""
-    return text.replace("\x00", "").encode("utf-8", "replace").decode()
-
-
-def plain_json(value: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy that every database takes as JSON: plain types alone, no NaN, bounded in depth and number of values."""
-    budget = [_MAX_JSON_VALUES]
-    copied = _plain(value, 0, budget)
-    return copied if isinstance(copied, dict) else {}
-
-
-def _plain(value: Any, depth: int, budget: list[int]) -> Any:
-    budget[0] -= 1
-    if budget[0] < 0 or depth > _MAX_JSON_DEPTH:
-        return None
-    if isinstance(value, Mapping):
-        pairs: Iterable[tuple[Any, Any]] = value.items()
-        return {plain_text(name)[:500]: _plain(part, depth + 1, budget) for name, part in pairs if _is_data(name, part)}
-    if isinstance(value, list | tuple):
-        return [_plain(part, depth + 1, budget) for part in value]
-    if isinstance(value, str):
-        return plain_text(value)[:100_000]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, bool | int) else str(value)[:1000]
-
-
-def _is_data(name: Any, part: Any) -> bool:
-    """Whether a member is JSON, and not an object of the parser that was left in the record."""
-    return isinstance(name, str) and (
-        part is None or isinstance(part, str | bool | int | float | list | tuple | Mapping)
-    )

@@ -25,7 +25,7 @@ from sqlalchemy import Connection
 
 from tamis import schema
 from tamis.blobs import BlobCorrupt, BlobMissing, BlobStore
-from tamis.config import CrawlSettings, Settings, load_settings
+from tamis.config import CrawlSettings, Settings, SourceSettings, load_settings
 from tamis.crawl.frontier import PageResult, PageTask, insert_pages
 from tamis.crawl.history import vanish
 from tamis.crawl.items import save_items
@@ -238,11 +238,12 @@ def _prepare(folder: Path, recipes: dict[int, tuple[str, str]]) -> None:
     """Make a worker process ready: it reads the settings by itself, since compiled recipes don't travel."""
     global _worker  # noqa: PLW0603 - the state of a worker process
     settings = load_settings(folder)
-    places = {
-        number: Place(name, settings.source[name], load_recipe(settings.source[name].recipe, folder), reader)
-        for number, (name, reader) in recipes.items()
-    }
+    places = {number: _place(name, settings.source[name], folder, reader) for number, (name, reader) in recipes.items()}
     _worker = (places, settings, open_store(settings.project.store, folder))
+
+
+def _place(name: str, given: SourceSettings, folder: Path, reader: str) -> Place:
+    return Place(name, given, load_recipe(given.recipe, folder, given.address), reader)
 
 
 def _read_in_worker(batch: Sequence[PageTask]) -> list[tuple[PageTask, PageResult]]:

@@ -16,7 +16,8 @@ from sqlalchemy import Connection
 
 from tamis import schema
 from tamis.crawl.history import ItemChange, last_vanish_causes, record, vanish
-from tamis.crawl.places import ASKED, page_places
+from tamis.crawl.places import page_places
+from tamis.crawl.sources import ASKED
 from tamis.database import chunks, reading, retrying, writing
 from tamis.project import Project
 

@@ -21,6 +21,7 @@ from typing import IO, Any
 from tamis.crawl.budget import NO_LIMITS, RunLimits
 from tamis.crawl.report import CrawlReport, Progress
 from tamis.crawl.rounds import end_passes, pass_counts
+from tamis.crawl.saved import SavedReport, Watch
 from tamis.crawl.sources import count_pending, register_sources
 from tamis.crawl.yields import record_crawl
 from tamis.errors import BusyError, Interrupted, ProjectError, TamisError, UserError
@@ -49,19 +50,28 @@ def crawl(
         Interrupted: the user pressed Ctrl-C; all that was finished is committed.
     """
     began = time.monotonic()
-    from_folders = register_sources(project)
-    report = CrawlReport(
-        items=from_folders.new_items, changed=from_folders.changed_items, pictures=from_folders.new_pictures
-    )
+    report = _from_files(register_sources(project, Watch(progress, stop)))
     if count_pending(project):
         told = _Child(project.folder, limits).run(progress, stop)
-        told["failed"] = [tuple(pair) for pair in told["failed"]]
-        for name in ("items", "changed", "pictures"):
+        told["failed"] = [*report.failed, *map(tuple, told["failed"])]
+        for name in ("pages", "items", "changed", "pictures", "failures"):
             told[name] += getattr(report, name)
         report = CrawlReport(**told)
     warnings = end_passes(project, report.budgets) + record_crawl(project)
     passes = [asdict(counts) for counts in pass_counts(project)]
     return replace(report, warnings=warnings, passes=passes, seconds=time.monotonic() - began)
+
+
+def _from_files(brought: SavedReport) -> CrawlReport:
+    """The report on sources that need no request."""
+    return CrawlReport(
+        pages=brought.pages,
+        items=brought.items,
+        changed=brought.changed,
+        pictures=brought.pictures,
+        failures=len(brought.failed),
+        failed=list(brought.failed),
+    )
 
 
 class _Child:

@@ -6,40 +6,64 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tamis.config import CrawlSettings
+from tamis.crawl.captures import stated_address
 from tamis.crawl.fetch import Fetched, Fetcher, FetchLimits, fetch_robots, run_async
 from tamis.errors import UserError
 from tamis.extract.extractor import extract_page
+from tamis.extract.records import Extraction
+from tamis.recipes.library import AUTO, load_recipe
 from tamis.recipes.recipe import Recipe
 
 _MAX_PAGE = 50_000_000
 _GZIP = b"\x1f\x8b"
 
 
+@dataclass(frozen=True, slots=True)
+class ReadPage:
+    """One page as it came, what it holds, and the recipe that read it."""
+
+    body: bytes
+    extraction: Extraction
+    recipe: Recipe
+
+
 def extract_one(
     page: str, url: str | None = None, *, recipe: Recipe | None = None, allow_private: bool = False
 ) -> dict[str, Any]:
-    """Return what a page holds, in the form of `Extraction.to_json`.
+    """Return what a page holds, in the form of `Extraction.to_json`; arguments and errors are those of `read_one`."""
+    return read_one(page, url, recipe=recipe, allow_private=allow_private).extraction.to_json()
+
+
+def read_one(
+    page: str, url: str | None = None, *, recipe: Recipe | None = None, allow_private: bool = False
+) -> ReadPage:
+    """Read one page.
 
     Args:
         page: path of a saved page, gzip-compressed or not, or a URL.
-        url: the address that a saved page was found at.
-        recipe: how the site is read; none reads most.
+        url: the address that a saved page was found at; none: the one that the page itself names.
+        recipe: how the site is read; none: the one that is made for its host, if there is any.
         allow_private: whether addresses of this machine and of private networks may be asked.
 
     Raises:
         UserError: the page cannot be read; the message says why.
     """
+    content_type = None
     if "://" in page:
         answer = run_async(_fetch(page, allow_private))
         if not answer.ok:
             raise UserError(f"{page}: {answer.outcome.reason or answer.outcome.name}")
-        return extract_page(answer.body, answer.url, content_type=answer.content_type, recipe=recipe).to_json()
-    body = read_saved(Path(page))
-    return extract_page(body, url or Path(page).absolute().as_uri(), recipe=recipe).to_json()
+        body, address, content_type = answer.body, answer.url, answer.content_type
+    else:
+        body = read_saved(Path(page))
+        address = url or stated_address(body) or Path(page).absolute().as_uri()
+    chosen = recipe or load_recipe(AUTO, address=address)
+    return ReadPage(body, extract_page(body, address, content_type=content_type, recipe=chosen), chosen)
 
 
 def extract_list(listing: Path) -> Iterator[str]:
@@ -55,7 +79,8 @@ def extract_list(listing: Path) -> Iterator[str]:
         try:
             given = json.loads(line)
             file, url = str(given["file"]), str(given["url"])
-            document = extract_page(read_saved(listing.parent / file), url).to_json()
+            recipe = load_recipe(AUTO, address=url)
+            document = extract_page(read_saved(listing.parent / file), url, recipe=recipe).to_json()
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             document = {"error": f'{listing}, line {number}: expected {{"file": ..., "url": ...}} ({error})'}
         except UserError as error:

@@ -11,15 +11,21 @@ import sqlalchemy as sa
 
 from tamis import schema
 from tamis.config import SourceSettings
+from tamis.crawl.browser import check_browser
+from tamis.crawl.captures import SUFFIXES, capture_files
 from tamis.crawl.folders import read_folder
 from tamis.crawl.frontier import Link, insert_pages
 from tamis.crawl.items import Saved, save_items
+from tamis.crawl.reading import Place, feed_links
+from tamis.crawl.saved import SavedReport, Watch, register_saved
 from tamis.crawl.urls import BadUrl, PrivateAddress, check_literal, request_url
 from tamis.database import chunks, insert_new, reading, retrying, writing
 from tamis.errors import UserError
 from tamis.project import Project
 from tamis.recipes.library import load_recipe
 
+#: Kinds of sources whose pages are asked for on the web.
+ASKED = ("site", "urls")
 #: Pages and items that one transaction takes in.
 _BATCH = 500
 
@@ -44,10 +50,10 @@ def source_rows(project: Project) -> dict[str, sa.Row[Any]]:
     return retrying(write) if rows else {}
 
 
-def register_sources(project: Project) -> Saved:
-    """Bring all that the settings name into the database: pages to request, and the items of folders.
+def register_sources(project: Project, watch: Watch | None = None) -> SavedReport:
+    """Bring all that the settings name into the database: pages to request, and the items of folders and saved pages.
 
-    Doing it again adds only what is new. Returns how many items and pictures folders brought.
+    Doing it again adds only what is new. Returns what folders and saved pages brought.
 
     Raises:
         UserError: no source, an address that cannot be used, a file or folder that is missing, an unknown recipe;
@@ -60,14 +66,18 @@ def register_sources(project: Project) -> Saved:
     for name, given in project.settings.source.items():
         check_source(project, name, given)
     rows = source_rows(project)
-    saved = Saved(0, 0)
+    brought = SavedReport()
     for name, given in project.settings.source.items():
         if given.kind == "folder":
             added = _register_folder(project, rows[name], given)
-            saved = saved.plus(added)
+            saved = SavedReport(items=added.new_items, changed=added.changed_items, pictures=added.new_pictures)
+            brought.add(saved)
+        elif given.kind == "saved":
+            place = Place(name, given, load_recipe(given.recipe, project.folder))
+            brought.add(register_saved(project, rows[name], place, source_path(project, given), watch or Watch()))
         else:
             _register_pages(project, rows[name], given)
-    return saved
+    return brought
 
 
 def count_pending(project: Project) -> int:
@@ -85,7 +95,9 @@ def count_pending(project: Project) -> int:
 def check_source(project: Project, name: str, given: SourceSettings) -> None:
     """Raise UserError unless the source's address and recipe can be used."""
     setting = f"source.{name}.address"
-    load_recipe(given.recipe, project.folder)
+    load_recipe(given.recipe, project.folder, given.address)
+    if given.render != "never":
+        check_browser(f"source.{name}.render")
     if given.kind == "site":
         try:
             check_literal(request_url(given.address), allow_private=project.settings.crawl.allow_private)
@@ -95,8 +107,18 @@ def check_source(project: Project, name: str, given: SourceSettings) -> None:
     path = source_path(project, given)
     if given.kind == "folder" and not path.is_dir():
         raise UserError(f"{setting}: there is no folder {path}")
+    if given.kind == "saved" and not path.exists():
+        raise UserError(f"{setting}: there is no file or folder {path}")
+    if given.kind == "saved" and not capture_files(path):
+        raise UserError(f"{setting}: {path} holds no saved pages: {', '.join(SUFFIXES)}")
     if given.kind == "urls" and not path.is_file():
         raise UserError(f"{setting}: there is no file {path}; it holds one page URL a line")
+
+
+def picture_folder(project: Project, given: SourceSettings) -> Path | None:
+    """The folder that a source's own picture files lie below; None where it has none."""
+    path = source_path(project, given)
+    return None if given.kind in ASKED else path.parent if path.is_file() else path
 
 
 def source_path(project: Project, given: SourceSettings) -> Path:
@@ -105,7 +127,7 @@ def source_path(project: Project, given: SourceSettings) -> Path:
 
 
 def _register_pages(project: Project, row: sa.Row[Any], given: SourceSettings) -> None:
-    links = [Link(request_url(given.address), "unknown", 0, 0)] if given.kind == "site" else list(_listed(project, row))
+    links = _first_pages(project, given) if given.kind == "site" else list(_listed(project, row))
     for part in chunks(links, _BATCH):
 
         def write(part: list[Link] = part) -> None:
@@ -113,6 +135,12 @@ def _register_pages(project: Project, row: sa.Row[Any], given: SourceSettings) -
                 insert_pages(connection, part, row.id, None)
 
         retrying(write)
+
+
+def _first_pages(project: Project, given: SourceSettings) -> list[Link]:
+    """The product feeds of a site where its recipe has any, else the address itself."""
+    recipe = load_recipe(given.recipe, project.folder, given.address)
+    return feed_links(given.address, recipe) or [Link(request_url(given.address), "unknown", 0, 0)]
 
 
 def _listed(project: Project, row: sa.Row[Any]) -> Iterator[Link]:

@@ -32,11 +32,13 @@ from twisted.python.failure import Failure
 
 from tamis.config import CrawlSettings
 from tamis.crawl.agenda import Agenda, Ask, Finished, Wait
+from tamis.crawl.browser import Renderer
 from tamis.crawl.headers import MAX_HEADER_BYTES, is_header_too_large
 from tamis.crawl.outcomes import Outcome, standing, timed_out, too_large, unreachable
 from tamis.crawl.reading import PageAnswer
 from tamis.crawl.resolver import ALLOW_PRIVATE_SETTING, refused
 from tamis.crawl.urls import private_reason
+from tamis.errors import UserError
 
 _Result = TypeVar("_Result")
 #: Seconds between two reports of progress.
@@ -79,6 +81,8 @@ class FrontierSpider(scrapy.Spider):
         self._report = report
         self._reported_at = 0.0
         self._waiting = 0
+        renderer = Renderer(agenda.places, settings)
+        self._renderer = renderer if renderer.is_wanted else None
         self._changed = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="agenda")
@@ -108,6 +112,8 @@ class FrontierSpider(scrapy.Spider):
                 turn = await self._on_agenda(self._agenda.next_turn)
                 await self._tell_progress()
                 if isinstance(turn, Finished):
+                    if self._renderer is not None:
+                        await self._renderer.close()
                     return
                 if isinstance(turn, Wait):
                     with suppress(TimeoutError):
@@ -138,7 +144,18 @@ class FrontierSpider(scrapy.Spider):
         }
         seconds = float(response.meta.get("download_latency", 0.0))
         answer = PageAnswer(response.url, response.status, headers, response.body, time.time(), seconds)
-        await self._take_in(ask, answer)
+        await self._take_in(ask, await self._rendered(ask, answer))
+
+    async def _rendered(self, ask: Ask, answer: PageAnswer) -> PageAnswer:
+        """The answer as a browser builds it, where its source asks for that and it yields nothing as it is."""
+        if ask.task is None or self._renderer is None or answer.status == 304:
+            return answer
+        try:
+            return await self._renderer.rendered(ask.task.source_id, answer, ask.task.linked_as)
+        except Exception as error:  # the browser is missing or broken: no page of the source can be read
+            self.error = self.error or UserError(f"crawl.browser: pages cannot be rendered: {_first_line(error)}")
+            self._changed.set()
+            return answer
 
     async def _on_failure(self, ask: Ask, failure: Failure) -> None:
         await self._take_in(ask, self._outcome_of(ask, failure))
@@ -187,6 +204,10 @@ class FrontierSpider(scrapy.Spider):
         """Give the hosts back when nothing runs any more, or is broken off; callable from any thread."""
         self._thread.submit(self._agenda.close).result()
         self._thread.shutdown()
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join((str(error).strip().splitlines() or [type(error).__name__])[0].split())[:300]
 
 
 def _broken_connection(error: BaseException | None, host: str) -> Outcome:

@@ -75,8 +75,19 @@ def _stated(readings: list[Reading]) -> Iterator[ArticleNumber]:
                 yield ArticleNumber(value, reading.source)
 
 
-def _labelled(outline: Outline, pairs: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield label and number: of spec rows, of one piece of text (`Ref. 123`), or of two that follow each other."""
+def _labelled(outline: Outline, pairs: dict[str, str]) -> list[tuple[str, str]]:
+    """Return label and number: of one piece of text (`Ref. 123`), of two that follow each other, of spec rows."""
+    if outline.labelled_numbers is None:
+        outline.labelled_numbers = list(_shown_numbers(outline))
+    stated = [
+        (label_key(label), value.strip("() "))
+        for label, value in pairs.items()
+        if label_key(label) in SKU_LABELS and is_sku(value)
+    ]
+    return outline.labelled_numbers + stated
+
+
+def _shown_numbers(outline: Outline) -> Iterator[tuple[str, str]]:
     previous = ""
     for piece in outline.pieces:
         text = piece.text
@@ -88,9 +99,6 @@ def _labelled(outline: Outline, pairs: dict[str, str]) -> Iterator[tuple[str, st
             if label_key(label) in SKU_LABELS and is_sku(value) and not outline.is_aside(piece.element):
                 yield label_key(label), value.strip("() ")
         previous = text
-    for label, value in pairs.items():
-        if label_key(label) in SKU_LABELS and is_sku(value):
-            yield label_key(label), value.strip("() ")
 
 
 def _bare_near_title(outline: Outline) -> Iterator[str]:

@@ -16,7 +16,7 @@ from tamis.extract.outline import Outline, names_of
 from tamis.extract.page import Element, Page, clean_text, element_text
 from tamis.extract.pictures import has_picture_extension
 from tamis.extract.records import PageLinks
-from tamis.extract.words import NEXT_PAGE, RESULT_NOUNS, alternation, label_key
+from tamis.extract.words import LOAD_MORE, NEXT_PAGE, RESULT_NOUNS, alternation, label_key
 
 MAX_LINKS = 3_000
 MIN_GROUP = 3
@@ -26,6 +26,15 @@ _NEXT_LINKS = etree.XPath(
     "//link[@rel='next'][@href] | //a[@href][contains(concat(' ', normalize-space(@rel), ' '), ' next ')]"
 )
 _NEXT_NAMES = re.compile(r"(?:^|[-_\s])next(?:$|[-_\s])|pagination-?next|nextpage", re.IGNORECASE)
+_SCROLL_ATTRIBUTES = frozenset((
+    "data-next-url", "data-next-page-url", "data-nextpage-url", "data-next-page", "data-nextpage", "data-next",
+    "data-next-href", "data-load-more-url", "data-load-more", "data-infinite-url", "data-infinite-scroll-next",
+    "data-scroll-url", "data-ajax-url", "data-more-url",
+))  # fmt: skip
+"""Where pages without links keep the address of what they load when they are scrolled."""
+_SCROLLERS = ("div", "button", "a", "span", "section", "ul", "ol", "nav", "main", "article", "form", "input", "body")
+_BUTTON_URLS = ("data-url", "data-href", "data-link", "data-src", "formaction", "hx-get")
+_MAX_SCROLLERS = 200
 _TOTAL = re.compile(
     rf"(?<![\d.,])(\d{{1,3}}(?:[.,\s'’]\d{{3}})+|\d+)\s*\+?\s*(?:{alternation(RESULT_NOUNS)})(?!\w)", re.IGNORECASE
 )
@@ -66,7 +75,7 @@ def best_group(outline: Outline) -> LinkGroup | None:
         url = page.absolute(anchor.get("href"))
         if url is None or url.split("?")[0].rstrip("/") == own or _SERVICE.search(urlsplit(url).path):
             continue
-        if not _same_site(page, url):
+        if not is_same_site(page, url):
             continue
         groups[_place(anchor)].setdefault(url, []).append(anchor)
     scored = [_rate(outline, urls) for urls in groups.values() if len(urls) >= MIN_GROUP]
@@ -76,6 +85,13 @@ def best_group(outline: Outline) -> LinkGroup | None:
 
 def next_page(page: Page) -> str | None:
     """Return the URL of the following result page: a declared one, a link that says so, or the next number."""
+    if "next" not in page.known:
+        page.known["next"] = _find_next(page)
+    known: str | None = page.known["next"]
+    return known
+
+
+def _find_next(page: Page) -> str | None:
     for element in _NEXT_LINKS(page.root):
         url = page.absolute(element.get("href"))
         if url and url != page.url:
@@ -84,7 +100,7 @@ def next_page(page: Page) -> str | None:
     current = page_number(page.url)
     for anchor in _ANCHORS(page.root)[:MAX_LINKS]:
         url = page.absolute(anchor.get("href"))
-        if url is None or url == page.url or not _same_site(page, url):
+        if url is None or url == page.url or not is_same_site(page, url):
             continue
         label = clean_text(anchor.get("aria-label") or anchor.get("title") or "")
         text = element_text(anchor, 40)
@@ -92,13 +108,37 @@ def next_page(page: Page) -> str | None:
             continue
         if _says_next(text) or _says_next(label):
             candidates.append((0, url))
+        elif label_key(text) in LOAD_MORE and _differs_in_page(page.url, url, current + 1):
+            candidates.append((1, url))
         elif not _differs_in_page(page.url, url, current + 1):
             continue
         elif _NEXT_NAMES.search(names_of(anchor)) or _NEXT_NAMES.search(names_of(anchor.getparent())):
             candidates.append((1, url))
         elif text == str(current + 1):
             candidates.append((2, url))
-    return min(candidates)[1] if candidates else None
+    return min(candidates)[1] if candidates else _scrolled(page)
+
+
+def _scrolled(page: Page) -> str | None:
+    """Return what the page loads when it is scrolled or asked for more, by the attributes that tell its script."""
+    stated: list[str] = []
+    for element in page.root.iter(*_SCROLLERS):
+        for name, value in element.items():
+            if name in _SCROLL_ATTRIBUTES or (name in _BUTTON_URLS and _asks_for_more(element)):
+                stated.append(value)
+        if len(stated) >= _MAX_SCROLLERS:
+            break
+    for value in filter(None, stated):
+        if value.isascii() and value.isdigit() and len(value) < 6:
+            return with_page(page.url, int(value), page_parameter(page.url) or "page")
+        url = page.absolute(value) if "/" in value or "?" in value else None
+        if url and url != page.url and is_same_site(page, url) and not has_picture_extension(url):
+            return url
+    return None
+
+
+def _asks_for_more(element: Element) -> bool:
+    return label_key(element_text(element, 40)) in LOAD_MORE
 
 
 def _says_next(text: str) -> bool:
@@ -148,7 +188,8 @@ def _entry_urls(entry: Any) -> list[Any]:
     return (direct or nested)[:1]
 
 
-def _same_site(page: Page, url: str) -> bool:
+def is_same_site(page: Page, url: str) -> bool:
+    """Tell whether `url` is on the host of `page`, a leading `www.` aside."""
     host = (urlsplit(url).hostname or "").lower().removeprefix("www.")
     return host == page.host.removeprefix("www.")
 
@@ -210,6 +251,12 @@ def page_number(url: str, parameter: str = "", first: int = 1) -> int:
             return int(value)
     match = re.search(r"/(?:page|seite|pagina|p)[-/]?(\d{1,5})/?$", parts.path, re.IGNORECASE | re.ASCII)
     return int(match[1]) if match and not parameter else first
+
+
+def page_parameter(url: str) -> str:
+    """Return the query parameter of `url` that holds the number of a result page; empty where none does."""
+    names = (name for name, value in parse_qsl(urlsplit(url).query) if value.isdecimal() and len(value) < 7)
+    return next((name for name in names if name.lower() in _PAGE_PARAMETERS), "")
 
 
 def _differs_in_page(url: str, other: str, number: int) -> bool:

@@ -16,6 +16,7 @@ LARGE, SMALL = 1_900, 120
 """Longest sides taken for attributes whose names promise a large or a small rendition."""
 
 _TAGS = ("img", "source", "a", "div", "span", "li", "button", "figure", "section", "picture")
+_ALWAYS = frozenset({"img", "source", "picture"})
 _LARGE_NAME = re.compile(r"zoom|large|big|full|hi-?res|hd|orig|max|huge", re.IGNORECASE)
 _SMALL_NAME = re.compile(r"thumb|small|mini|preview|tiny|sd", re.IGNORECASE)
 _OTHER_NAME = re.compile(r"hover|rollover|second|swap|back|alt|video|poster|logo|gallery|images$", re.IGNORECASE)
@@ -49,7 +50,9 @@ def page_pictures(page: Page) -> list[PagePicture]:
     holder: tuple[Element, list[Rendition]] | None = None
     for element in page.root.iter(*_TAGS):
         tag = element.tag
-        given = list(_renditions(page, element)) if tag == "picture" or _may_show(element) else []
+        given = list(_renditions(page, element)) if tag in _ALWAYS or _may_show(element) else []
+        if not given and tag != "picture":
+            continue
         if holder is not None and not _is_inside(element, holder[0]):
             _keep(page, found, *holder)
             holder = None
@@ -87,8 +90,6 @@ def _is_inside(element: Element, container: Element) -> bool:
 
 def _may_show(element: Element) -> bool:
     """Tell, at little cost, whether `element` may name a picture."""
-    if element.tag in {"img", "source"}:
-        return True
     values = " ".join(element.values()).lower()
     return ".jp" in values or ".png" in values or ".webp" in values or ".avif" in values
 

@@ -41,6 +41,10 @@ class Outline:
         self._aside: dict[Element, bool] = {}
         self.can_be_bought: bool | None = None
         """Whether the page offers to buy the item; None until somebody has looked."""
+        self.is_gone: bool | None = None
+        """Whether the page says that the item is sold out; None until somebody has looked."""
+        self.labelled_numbers: list[tuple[str, str]] | None = None
+        """Labels and article numbers that the page shows; None until somebody has looked."""
         for node in _TEXTS(page.root)[:MAX_PIECES]:
             owner = node.getparent()
             if node.is_tail:

@@ -15,6 +15,7 @@ from w3lib.encoding import html_body_declared_encoding, html_to_unicode, http_co
 
 MAX_BODY_BYTES = 4_000_000
 MAX_ELEMENTS = 40_000
+MAX_ATTRIBUTES = 256
 MAX_SCRIPTS = 1_000
 MAX_URL_CHARACTERS = 4_000
 MAX_TEXT_CHARACTERS = 20_000
@@ -33,11 +34,15 @@ _TAG = re.compile(r"<[^<>]{1,2000}>")
 _PLAIN_URL = re.compile(r"https?://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::\d{1,5})?/[\w!$%&'()*+,./:;=?@~#-]*", re.ASCII)
 _PLAIN_PATH = re.compile(r"/(?!/)(?:(?!\.\./|\./)[\w!$%&'()*+,./:;=?@~-])*", re.ASCII)
 _UNSAFE_IN_URL = re.compile(r"[\s\"<>\\^`{|}]")
-_META = etree.XPath("//meta[@content]")
-_BASE = etree.XPath("string((//base/@href)[1])")
-_CANONICAL = etree.XPath("string((//link[@rel='canonical']/@href)[1])")
-_HEADINGS = etree.XPath("//h1")
-_TITLE = etree.XPath("string((//head/title | //title)[1])")
+# The parser compares each attribute of a tag with all before it.
+_ATTRIBUTE = rb"""=?+[^\s>=/]++\s*+(?:=\s*+(?:"[^"]*+"|'[^']*+'|[^\s>"'][^\s>]*+|))?+[\s/]*+"""
+_TOO_MANY_ATTRIBUTES = re.compile(
+    rb"(<[a-zA-Z][^\s/>]*+[\s/]++(?:%b){%d})(?:%b)++" % (_ATTRIBUTE, MAX_ATTRIBUTES, _ATTRIBUTE)
+)
+_COUNT = etree.XPath("count(//*)")
+_SAYS_UTF8 = re.compile(rb"""<meta\s+charset=["']?utf-8["'\s/>]""", re.IGNORECASE)
+_MICRODATA = re.compile(rb"item(?:prop|scope)")
+_STATE_ATTRIBUTE = re.compile(rb"""data-[^\s=>]{1,60}=["']?\s*(?:[\[{]|&#)""")
 _LANGUAGE = etree.XPath("string(/html/@lang | /html/@*[local-name()='lang'])")
 
 
@@ -61,11 +66,15 @@ class Page:
     has_microdata: bool = True
     """Whether microdata and RDFa may be there, by a look at the bytes."""
     has_rdfa: bool = True
+    has_state_attributes: bool = True
+    """Whether JSON may stand in data attributes, by a look at the bytes."""
+    known: dict[str, Any] = field(default_factory=dict)
+    """What several readers ask for and one has found."""
     base_url: str = field(init=False)
 
     def __post_init__(self) -> None:
         self.base_url = self.url
-        self.base_url = self.absolute(_BASE(self.root)) or self.url
+        self.base_url = self.absolute(self._first("base", "href")) or self.url
 
     def absolute(self, reference: object) -> str | None:
         """Return `reference` as an absolute http(s) URL without a fragment, or None where it is none."""
@@ -75,8 +84,11 @@ class Page:
     def metas(self) -> dict[str, list[str]]:
         """Content of the meta tags by lower-case name, property or itemprop, in document order."""
         found: dict[str, list[str]] = {}
-        for element in _META(self.root):
-            content = clean_text(element.get("content"))
+        for element in self.root.iter("meta"):
+            given = element.get("content")
+            if given is None:
+                continue
+            content = clean_text(given)
             for attribute in ("property", "name", "itemprop", "http-equiv"):
                 for name in (element.get(attribute) or "").lower().split():
                     found.setdefault(name, []).append(content)
@@ -107,13 +119,14 @@ class Page:
     @cached_property
     def headings(self) -> list[tuple[Element, str]]:
         """Level-one headings that hold text."""
-        pairs = [(element, element_text(element)) for element in _HEADINGS(self.root)[:50]]
+        pairs = [(element, element_text(element)) for element in islice(self.root.iter("h1"), 50)]
         return [(element, text) for element, text in pairs if text]
 
     @cached_property
     def document_title(self) -> str:
         """Text of the title element."""
-        return clean_text(_TITLE(self.root))
+        element = next(self.root.iter("title"), None)
+        return "" if element is None else clean_text(element.xpath("string()"))
 
     @cached_property
     def declared_titles(self) -> list[str]:
@@ -128,13 +141,19 @@ class Page:
     @cached_property
     def canonical(self) -> str | None:
         """The canonical URL that the page names."""
-        return self.absolute(_CANONICAL(self.root)) or self.absolute(self.meta("og:url"))
+        links = (link.get("href") for link in self.root.iter("link") if link.get("rel") == "canonical")
+        return self.absolute(next((href for href in links if href), None)) or self.absolute(self.meta("og:url"))
 
     @cached_property
     def language(self) -> str:
         """Language tag in lower case, such as `de-at`; empty where the page names none."""
         named = str(_LANGUAGE(self.root)) or self.meta("og:locale", "content-language") or ""
         return named.strip().replace("_", "-").lower()[:10]
+
+    def _first(self, tag: str, attribute: str) -> str | None:
+        """Return the first such attribute of the elements of one kind."""
+        values = (element.get(attribute) for element in self.root.iter(tag))
+        return next((value for value in values if value is not None), None)
 
     @cached_property
     def host(self) -> str:
@@ -155,7 +174,7 @@ class Page:
 def parse_page(body: bytes | str, url: str, content_type: str | None = None) -> Page:
     """Decode and parse `body`; what exceeds `MAX_BODY_BYTES` or `MAX_ELEMENTS` is left out. Never raises."""
     parser = etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
-    encoded = _as_utf8(body, content_type)
+    encoded = _TOO_MANY_ATTRIBUTES.sub(rb"\1", _as_utf8(body, content_type))
     try:
         root = etree.fromstring(encoded, parser)
     except (etree.LxmlError, ValueError):
@@ -169,11 +188,14 @@ def parse_page(body: bytes | str, url: str, content_type: str | None = None) -> 
         if node.text
     ]
     etree.strip_elements(root, "script", "style", "template", with_tail=False)
-    return Page(url, root, scripts, b"item" in encoded, b"typeof=" in encoded)
+    has_state = _STATE_ATTRIBUTE.search(encoded) is not None
+    return Page(url, root, scripts, _MICRODATA.search(encoded) is not None, b"typeof=" in encoded, has_state)
 
 
 def _cut_after(root: Element, count: int) -> None:
     """Remove what follows the element number `count` of the tree."""
+    if _COUNT(root) <= count:
+        return
     node = next(islice(root.iter(), count, None), None)
     while node is not None:
         parent = node.getparent()
@@ -187,7 +209,9 @@ def _as_utf8(body: bytes | str, content_type: str | None) -> bytes:
     if isinstance(body, str):
         return body[:MAX_BODY_BYTES].replace("\x00", "").encode("utf-8", "replace")
     cut = body[:MAX_BODY_BYTES]
-    declared = http_content_type_encoding(content_type) or html_body_declared_encoding(cut)
+    declared = http_content_type_encoding(content_type)
+    if declared is None:
+        declared = "utf-8" if _SAYS_UTF8.search(cut, 0, 1024) else html_body_declared_encoding(cut)
     if declared in {None, "utf-8"} and not cut.startswith(_BYTE_ORDER_MARKS) and _is_utf8(cut):
         return cut.replace(b"\x00", b"")
     try:

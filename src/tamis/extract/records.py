@@ -57,10 +57,22 @@ class PageLinks:
     items: tuple[str, ...] = ()
     next: str | None = None
     total: int | None = None
+    slices: tuple[str, ...] = ()
+    """Parts of this search, which lists more than the site serves of it; every listing is in one of them."""
+    beyond: int = 0
+    """Results that the site does not serve and that no slice reaches."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the public form."""
         return {"items": list(self.items), "next": self.next, "total": self.total}
+
+
+@dataclass(frozen=True, slots=True)
+class ListedItem:
+    """An item that a result page holds whole, and its own address."""
+
+    url: str
+    item: ExtractedItem
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +83,8 @@ class Extraction:
     kind: PageKind = "other"
     item: ExtractedItem | None = None
     links: PageLinks = PageLinks()
+    listed: tuple[ListedItem, ...] = ()
+    """Items that a result page holds whole, so that their own pages need not be asked for."""
     directives: frozenset[str] = frozenset()
 
     def to_json(self) -> dict[str, Any]:

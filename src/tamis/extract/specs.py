@@ -53,14 +53,15 @@ def _pairs(root: Element) -> Iterator[tuple[str, str, Element]]:
             if len(cells) == 2 and cells[0].tag in {"th", "td"} and cells[1].tag == "td":
                 yield element_text(cells[0], 200), element_text(cells[1], 600), element
         elif tag == "div":
-            yield from _labelled_block(element)
+            if len(element) == 2:
+                yield from _labelled_block(element)
         elif len(element) <= 3 and not (len(element) == 1 and element[0].tag == "a"):
             yield from _labelled_entry(element)
 
 
 def _labelled_block(block: Element) -> Iterator[tuple[str, str, Element]]:
     """Yield the pair of a block with two children of which the first is a label with a colon."""
-    if len(block) != 2 or len(block[0]) > 1 or len(block[1]) > 3:
+    if len(block[0]) > 1 or len(block[1]) > 3:
         return
     label = element_text(block[0], 100)
     if label.endswith((":", "：")):

@@ -9,6 +9,7 @@ from typing import Any
 from lxml import etree
 
 from tamis.extract.currencies import currency_of
+from tamis.extract.frameworks import nuxt_call, nuxt_payload, with_references
 from tamis.extract.jsontext import json_prefix, parse_javascript, parse_json, walk
 from tamis.extract.outline import overlap
 from tamis.extract.page import Page, strip_markup
@@ -26,7 +27,7 @@ _PARSED = re.compile(r"""JSON\.parse\(\s*(?=["'])""")
 _ARRAY = re.compile(r"""\[\s*(?=\{\s*"|"(?:https?:)?(?:\\?/){2})""")
 _PICTURE_FILE = re.compile(r"\.(?:jpe?g|png|webp)", re.IGNORECASE)
 _DATA_ATTRIBUTES = etree.XPath(
-    "//@*[starts-with(name(), 'data-') and string-length(.) > 40 and (starts-with(., '{') or starts-with(., '['))]"
+    "//@*[(starts-with(., '{') or starts-with(., '[')) and string-length(.) > 40 and starts-with(name(), 'data-')]"
 )
 
 _TITLES = (
@@ -110,12 +111,18 @@ def state_documents(page: Page) -> list[Any]:
         if "ld+json" in script.type or not MIN_SCRIPT_CHARACTERS <= len(text) <= budget:
             continue
         budget -= len(text)
-        if "json" in script.type:
+        if "json" in script.type or script.type == "text/x-magento-init":
             document = parse_json(text, lenient=False)
+            if "nuxt" in script.id.lower():
+                document = nuxt_payload(document) or document
             documents += [] if document is None else [document]
         elif script.type in {"", "text/javascript", "application/javascript", "module"}:
             documents += _assigned(text)
-    for value in _DATA_ATTRIBUTES(page.root)[:200]:
+            if "__NUXT__" in text and (document := nuxt_call(text)) is not None:
+                documents.append(document)
+        if "__ref" in text or '"type":"id"' in text:
+            documents = [*map(with_references, documents)]
+    for value in _DATA_ATTRIBUTES(page.root)[:200] if page.has_state_attributes else ():
         document = parse_json(str(value), lenient=False)
         documents += [] if document is None else [document]
     return documents

@@ -18,7 +18,6 @@ WINDOW = (80, 400)
 """How many pieces of text before and after the title are looked at."""
 
 _DIGIT = re.compile(r"\d")
-
 _SPLIT_CENTS = re.compile(r"(?<![\d.,])(\d{1,3}(?:[.,\s]\d{3})*|\d+)\s*[.,]?\s(\d\d)(?!\d|\s*\d|\s*%|[.,]\d)")
 _PERCENT = re.compile(r"^\D{0,12}\d+(?:[.,]\d+)?\s*%\D{0,12}$")
 _PRICE_NAME = re.compile(
@@ -95,6 +94,12 @@ def _says_in_stock(outline: Outline) -> bool:
 
 def says_gone(outline: Outline) -> bool:
     """Tell whether a text near the title says that the item is sold out."""
+    if outline.is_gone is None:
+        outline.is_gone = _finds_gone(outline)
+    return outline.is_gone
+
+
+def _finds_gone(outline: Outline) -> bool:
     near = outline.pieces[max(0, outline.title_position - 40) : outline.title_position + 250]
     return any(
         len(piece.text) <= 60
@@ -131,7 +136,12 @@ def visible_description(outline: Outline) -> str | None:
     """Return the longest text that its author calls a description and that does not hold half the page."""
     best = ""
     for element in outline.page.root.iter("div", "section", "p", "article", "span"):
-        named = element.get("itemprop") == "description" or "description" in names_of(element).lower()
+        given = element.attrib
+        named = given and (
+            "description" in given.get("class", "").lower()
+            or "description" in given.get("id", "").lower()
+            or given.get("itemprop") == "description"
+        )
         if not named or outline.is_aside(element):
             continue
         text = short_text(element, 8_000) or ""

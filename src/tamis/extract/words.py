@@ -139,6 +139,15 @@ næste | neste | seuraava | další | ďalšia | ďalší | következő | sonrak
 다음 | הבא | التالي | > | >> | » | › | → | next › | next » | next > | next →
 """) | {">", ">>", "»", "›", "→", "next ›", "next »", "next >", "next →"}
 
+LOAD_MORE = phrases("""
+load more | show more | view more | see more | more results | mehr laden | mehr anzeigen | weitere anzeigen |
+weitere ergebnisse | mehr ergebnisse | voir plus | afficher plus | charger plus | plus de résultats | carica altri |
+mostra altri | mostra di più | vedi altri | cargar más | ver más | mostrar más | más resultados | carregar mais |
+ver mais | mostrar mais | meer laden | meer tonen | toon meer | laad meer | pokaż więcej | wczytaj więcej |
+załaduj więcej | показать ещё | показать еще | загрузить ещё | visa fler | visa mer | ladda fler | vis flere |
+last inn flere | näytä lisää | lataa lisää | zobrazit další | načíst další | もっと見る | 加载更多 | 더보기
+""")
+
 RESULT_NOUNS = """
 results | result | items | products | listings | vehicles | cars | ads | offers | matches | treffer |
 ergebnisse | angebote | fahrzeuge | artikel | produkte | inserate | résultats | résultat | annonces |

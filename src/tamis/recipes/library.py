@@ -6,12 +6,15 @@ import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tamis.errors import UserError
 from tamis.recipes.recipe import Recipe, read_recipe
 
 PACKAGE_FOLDER = Path(__file__).parent / "sites"
 GENERIC = Recipe()
+#: In the place of a name: the recipe that is made for the site, else the generic one.
+AUTO = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +24,11 @@ class RecipeEntry:
     name: str
     description: str
     path: Path | None
+    domains: tuple[str, ...] = ()
 
 
-def load_recipe(name_or_path: str, project_folder: Path | None = None) -> Recipe:
-    """Return the recipe of that name or in that file.
+def load_recipe(name_or_path: str, project_folder: Path | None = None, address: str = "") -> Recipe:
+    """Return the recipe of that name or in that file; `auto` is the one made for the host of `address`.
 
     A name is looked for in the project's `recipes/` folder first, then in the package. A path ends in `.toml`
     and is relative to the project folder, or to its `recipes/` folder. Raises UserError for an unknown name,
@@ -32,6 +36,8 @@ def load_recipe(name_or_path: str, project_folder: Path | None = None) -> Recipe
     """
     if name_or_path.endswith(".toml"):
         return read_recipe(_file(name_or_path, project_folder))
+    if name_or_path == AUTO:
+        return recipe_for(_host(address), project_folder)
     if name_or_path == GENERIC.name:
         return GENERIC
     paths: dict[str, Path] = {}
@@ -62,8 +68,16 @@ def list_recipes(project_folder: Path | None = None) -> list[RecipeEntry]:
     for path in _recipe_files(project_folder):
         if path.stem not in seen:
             seen.add(path.stem)
-            entries.append(RecipeEntry(path.stem, read_recipe(path).description, path))
+            read = read_recipe(path)
+            entries.append(RecipeEntry(path.stem, read.description, path, read.domains))
     return entries
+
+
+def _host(address: str) -> str:
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _recipe_files(project_folder: Path | None) -> Iterator[Path]:

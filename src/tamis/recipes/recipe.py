@@ -13,10 +13,19 @@ from urllib.parse import urlsplit
 
 from tamis.errors import UserError
 from tamis.recipes.selectors import Selector, parse_selector
+from tamis.recipes.slicing import SliceRange
 
 ITEM_FIELDS = (
     "title", "price", "currency", "brand", "model", "sku", "gtin", "availability", "description", "seller", "images",
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """One change to URLs: a regular expression and what its matches become."""
+
+    pattern: re.Pattern[str]
+    replacement: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +36,8 @@ class UrlPatterns:
     results: tuple[re.Pattern[str], ...] = ()
     ignore: tuple[re.Pattern[str], ...] = ()
     """Links that are never followed."""
+    rewrite: tuple[Rewrite, ...] = ()
+    """Changes to links before they are followed, so that one document has one URL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +46,8 @@ class ItemSelectors:
 
     fields: Mapping[str, tuple[Selector, ...]] = field(default_factory=dict)
     attributes: Mapping[str, tuple[Selector, ...]] = field(default_factory=dict)
+    identity: str = ""
+    """Field that tells the items of the site apart; empty: the address of their page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +57,14 @@ class ResultSelectors:
     items: tuple[Selector, ...] = ()
     next: tuple[Selector, ...] = ()
     total: tuple[Selector, ...] = ()
+    pages: tuple[Selector, ...] = ()
+    """The number of pages that the site serves of this search."""
+    records: tuple[Selector, ...] = ()
+    """Objects that hold one listing each; their fields are read by `Recipe.record`."""
+    ids: tuple[Selector, ...] = ()
+    """Numbers of the listings, for pages that have no links to them."""
+    addresses: tuple[Rewrite, ...] = ()
+    """What a number becomes: a pattern, searched in host, path and language of the page, and an address with `{id}`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +78,6 @@ class Paging:
     """Results a page, to tell the last one from the total; 0: unknown."""
     max_pages: int = 0
     """Pages of one search that the site serves at most; 0: no cap known."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rewrite:
-    """One change to picture URLs: a regular expression and what its matches become."""
-
-    pattern: re.Pattern[str]
-    replacement: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +101,13 @@ class Recipe:
     urls: UrlPatterns = UrlPatterns()
     item: ItemSelectors = ItemSelectors()
     results: ResultSelectors = ResultSelectors()
+    record: ItemSelectors = ItemSelectors()
+    """Where the fields stand in one record of a result page; field `url` is its address."""
+    feeds: tuple[str, ...] = ()
+    """Addresses below the site's that list everything as JSON; its pages are crawled only where these yield nothing."""
     paging: Paging = Paging()
+    slicing: tuple[SliceRange, ...] = ()
+    """Ranges by which a search is cut that lists more than the site serves, the first ones first."""
     pictures: tuple[Rewrite, ...] = ()
     limits: FollowLimits = FollowLimits()
 
@@ -103,9 +122,11 @@ class Recipe:
 
     def picture_url(self, url: str) -> str:
         """Return `url` as the recipe rewrites it, mostly to the largest size."""
-        for rewrite in self.pictures:
-            url = rewrite.pattern.sub(rewrite.replacement, url)
-        return url
+        return _rewritten(url, self.pictures)
+
+    def page_url(self, url: str) -> str:
+        """Return the link `url` as the recipe rewrites it, mostly without what does not name the document."""
+        return _rewritten(url, self.urls.rewrite)
 
     def serves(self, host: str) -> bool:
         """Tell whether the recipe is meant for `host`."""
@@ -114,6 +135,12 @@ class Recipe:
             re.fullmatch(re.escape(domain.lower()).replace(r"\*", r"[\w.-]+"), folded) is not None
             for domain in self.domains
         )
+
+
+def _rewritten(url: str, rewrites: tuple[Rewrite, ...]) -> str:
+    for rewrite in rewrites:
+        url = rewrite.pattern.sub(rewrite.replacement, url)
+    return url
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -140,8 +167,8 @@ class _Reader:
         self.lines = text.splitlines()
 
     def recipe(self, document: Mapping[str, Any]) -> Recipe:
-        tables = ("urls", "item", "results", "paging", "pictures", "limits")
-        self.known("", document, ("name", "description", "domains", *tables))
+        tables = ("urls", "item", "results", "record", "paging", "slicing", "pictures", "limits")
+        self.known("", document, ("name", "description", "domains", "feeds", *tables))
         for table in tables:
             if not isinstance(document.get(table, {}), dict):
                 raise self.wrong(table, "must be a table")
@@ -158,31 +185,77 @@ class _Reader:
             description=description,
             domains=self.texts("domains", document.get("domains", [])),
             urls=self.urls(document.get("urls", {})),
-            item=self.item(document.get("item", {})),
+            item=self.item("item", document.get("item", {}), ITEM_FIELDS),
             results=self.results(document.get("results", {})),
+            record=self.item("record", document.get("record", {}), ("url", *ITEM_FIELDS)),
+            feeds=self.texts("feeds", document.get("feeds", [])),
             paging=self.plain("paging", Paging, document.get("paging", {})),
-            pictures=self.rewrites(pictures.get("rewrite", [])),
+            slicing=self.slicing(document.get("slicing", {})),
+            pictures=self.rewrites("rewrite", pictures.get("rewrite", [])),
             limits=self.plain("limits", FollowLimits, document.get("limits", {})),
         )
 
     def urls(self, table: Mapping[str, Any]) -> UrlPatterns:
-        self.known("urls", table, ("item", "results", "ignore"))
-        found = {key: tuple(self.pattern(key, text) for text in self.texts(key, value)) for key, value in table.items()}
-        return UrlPatterns(**found)
+        self.known("urls", table, ("item", "results", "ignore", "rewrite"))
+        found = {
+            key: tuple(self.pattern(key, text) for text in self.texts(key, value))
+            for key, value in table.items()
+            if key != "rewrite"
+        }
+        return UrlPatterns(**found, rewrite=self.rewrites("rewrite", table.get("rewrite", [])))
 
-    def item(self, table: Mapping[str, Any]) -> ItemSelectors:
-        self.known("item", table, (*ITEM_FIELDS, "attributes"))
-        attributes = table.get("attributes", {})
+    def item(self, name: str, table: Mapping[str, Any], allowed: tuple[str, ...]) -> ItemSelectors:
+        self.known(name, table, (*allowed, "attributes", "identity"))
+        attributes, identity = table.get("attributes", {}), table.get("identity", "")
         if not isinstance(attributes, dict):
             raise self.wrong("attributes", "must be a table")
+        if identity not in ("", "sku", "gtin"):
+            raise self.wrong("identity", 'must be "sku" or "gtin"')
         return ItemSelectors(
-            {key: self.selectors(key, value) for key, value in table.items() if key != "attributes"},
+            {key: self.selectors(key, value) for key, value in table.items() if key in allowed},
             {key: self.selectors(key, value) for key, value in attributes.items()},
+            identity,
         )
 
     def results(self, table: Mapping[str, Any]) -> ResultSelectors:
-        self.known("results", table, ("items", "next", "total"))
-        return ResultSelectors(**{key: self.selectors(key, value) for key, value in table.items()})
+        self.known("results", table, tuple(entry.name for entry in fields(ResultSelectors)))
+        found = {key: self.selectors(key, value) for key, value in table.items() if key != "addresses"}
+        addresses = self.rewrites("addresses", table.get("addresses", []))
+        for address in addresses:
+            if "{id}" not in address.replacement:
+                raise self.wrong("addresses", f"{address.replacement!r} has no {{id}} for the listing's number")
+        return ResultSelectors(**found, addresses=addresses)
+
+    def slicing(self, table: Mapping[str, Any]) -> tuple[SliceRange, ...]:
+        """Return the ranges of `[[slicing.by]]`."""
+        self.known("slicing", table, ("by",))
+        entries = table.get("by", [])
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise self.wrong("by", "must be tables [[slicing.by]]")
+        return tuple(map(self.slice_range, entries))
+
+    def slice_range(self, table: Mapping[str, Any]) -> SliceRange:
+        """Return one range of a slicing: its two query parameters, and which values there are."""
+        self.known("slicing.by", table, ("from", "to", "lowest", "highest", "scale", "optional"))
+        for key in ("from", "to", "lowest", "highest"):
+            if key not in table:
+                raise self.wrong("by", f"each table needs {key}")
+        for key in ("from", "to"):
+            if not isinstance(table[key], str) or not table[key]:
+                raise self.wrong(key, "must be the name of a query parameter")
+        lowest, highest = table["lowest"], table["highest"]
+        this_year = highest == "this year"
+        if type(lowest) is not int or (type(highest) is not int and not this_year):
+            raise self.wrong("highest", 'lowest and highest must be whole numbers; highest may be "this year"')
+        if not this_year and lowest >= highest:
+            raise self.wrong("highest", "must be above lowest")
+        scale, optional = table.get("scale", "linear"), table.get("optional", False)
+        if scale not in ("linear", "log"):
+            raise self.wrong("scale", 'must be "linear" or "log"')
+        if not isinstance(optional, bool):
+            raise self.wrong("optional", "must be true or false")
+        top = None if this_year else highest
+        return SliceRange(table["from"], table["to"], lowest, top, scale == "log", optional)
 
     def plain(self, name: str, kind: type[Any], table: Mapping[str, Any]) -> Any:
         """Return a record of numbers, texts and switches, each of the type of its default."""
@@ -196,20 +269,20 @@ class _Reader:
                 raise self.wrong(key, "must not be negative")
         return kind(**table)
 
-    def rewrites(self, entries: Any) -> tuple[Rewrite, ...]:
+    def rewrites(self, key: str, entries: Any) -> tuple[Rewrite, ...]:
         form = 'must be a list of ["pattern", "replacement"]'
         if not isinstance(entries, list):
-            raise self.wrong("rewrite", form)
+            raise self.wrong(key, form)
         found: list[Rewrite] = []
         for entry in entries:
             if not (isinstance(entry, list) and len(entry) == 2 and all(isinstance(text, str) for text in entry)):
-                raise self.wrong("rewrite", form)
-            pattern = self.pattern("rewrite", entry[0])
+                raise self.wrong(key, form)
+            pattern = self.pattern(key, entry[0])
             try:
                 pattern.sub(entry[1], "")
                 re.compile(f"{entry[0]}|").sub(entry[1], "")
             except (re.error, IndexError) as error:
-                raise self.wrong("rewrite", f"{entry[1]!r} is no replacement for {entry[0]!r}: {error}") from error
+                raise self.wrong(key, f"{entry[1]!r} is no replacement for {entry[0]!r}: {error}") from error
             found.append(Rewrite(pattern, entry[1]))
         return tuple(found)
 
