@@ -93,3 +93,5 @@ def test_pictures_are_rewritten_to_the_largest_size() -> None:
     cars = load_recipe("autoscout24")
     url = "https://prod.pictures.autoscout24.net/listing-images/a_b.jpg/250x188.webp"
     assert cars.picture_url(url).endswith("a_b.jpg/1280x960.webp")
+    larger = "https://prod.pictures.autoscout24.net/listing-images/a_b.jpg/1920x1080.webp"
+    assert cars.picture_url(larger) == larger

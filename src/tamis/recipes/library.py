@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -55,10 +56,17 @@ def load_recipe(name_or_path: str, project_folder: Path | None = None, address: 
 def recipe_for(host: str, project_folder: Path | None = None) -> Recipe:
     """Return the recipe meant for `host`, the project's own before those of the package, else the generic one."""
     for path in _recipe_files(project_folder):
-        recipe = read_recipe(path)
+        recipe = _read_once(path, path.stat().st_mtime_ns)
         if recipe.serves(host):
             return recipe
     return GENERIC
+
+
+@lru_cache(maxsize=256)
+def _read_once(path: Path, changed_at: int) -> Recipe:
+    """Read a recipe; `changed_at` tells a file from what it was before."""
+    del changed_at
+    return read_recipe(path)
 
 
 def list_recipes(project_folder: Path | None = None) -> list[RecipeEntry]:
