@@ -28,6 +28,9 @@ MIN_FALL, MAX_CHANCE = 0.1, 0.001
 #: Earlier runs that the yield is held against.
 BASELINE_RUNS = 10
 
+#: Recipes that say nothing of the site that they read.
+_FOR_MANY_SITES = ("generic", "auto")
+
 _run, _item, _page, _picture = schema.crawl_run, schema.item, schema.page, schema.picture
 
 
@@ -128,7 +131,7 @@ def _baseline(connection: Connection, source: sa.Row[Any]) -> Yield:
     """What the recipe gave in the runs before: of this source, or of others that it alone was written for."""
     same = sa.select(_run).where(_run.c.recipe == source.recipe).order_by(_run.c.id.desc()).limit(BASELINE_RUNS)
     runs = connection.execute(same.where(_run.c.source_id == source.id)).all()
-    if not runs and source.recipe != "generic":
+    if not runs and source.recipe not in _FOR_MANY_SITES:
         runs = connection.execute(same).all()
     total = Yield()
     for run in runs:
