@@ -12,14 +12,13 @@ from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from multidict import CIMultiDictProxy
 from yarl import URL
 
-from tamis.config import CrawlSettings
 from tamis.crawl.outcomes import (
     MAX_REDIRECTS,
     OK,
@@ -44,7 +43,6 @@ from tamis.crawl.urls import (
 )
 
 _Result = TypeVar("_Result")
-_CHUNK = 64 * 1024
 _DNS_SECONDS = 60
 
 #: Asked before a redirect is followed; an outcome keeps the fetcher from it.
@@ -79,6 +77,15 @@ class FetchLimits:
     obey_noai: bool = True
     connections: int = 16
     accept: str = "image/avif,image/webp,image/*;q=0.9,*/*;q=0.5"
+
+
+class RetrySettings(Protocol):
+    """How often something that may recover is tried, and the seconds before the second try; they double with each."""
+
+    @property
+    def attempts(self) -> int: ...
+    @property
+    def retry_wait(self) -> float: ...
 
 
 class _PrivateHostError(OSError):
@@ -202,14 +209,16 @@ class Fetcher:
         if refusal := self._refusal(headers, cut_at):
             return Fetched(refusal, url, status), None
         limit = cut_at or self._limits.max_bytes
-        body = bytearray()
-        async for chunk in response.content.iter_chunked(_CHUNK):
-            body += chunk
-            if len(body) > limit:
+        chunks: list[bytes] = []
+        size = 0
+        async for chunk in response.content.iter_any():
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > limit:
                 break
-        if len(body) > limit and cut_at is None:
+        if size > limit and cut_at is None:
             return Fetched(too_large(limit), url, status), None
-        return Fetched(OK, url, status, bytes(body[:limit]), headers.get("Content-Type")), None
+        return Fetched(OK, url, status, b"".join(chunks)[:limit], headers.get("Content-Type")), None
 
     def _refusal(self, headers: CIMultiDictProxy[str], cut_at: int | None) -> Outcome | None:
         """What the headers alone forbid for a picture, before any of the body is read."""
@@ -225,7 +234,7 @@ class Fetcher:
         return None
 
 
-async def fetch_robots(fetcher: Fetcher, url: str, settings: CrawlSettings) -> Robots:
+async def fetch_robots(fetcher: Fetcher, url: str, settings: RetrySettings) -> Robots:
     """Read the robots.txt that holds for a URL; one that cannot be read has the reason for its body."""
     parts = split_url(url)
     address = f"{parts.scheme}://{parts.netloc}/robots.txt"
