@@ -134,6 +134,15 @@ def test_failures_that_may_pass_are_tried_again_in_the_next_run(server: RudeServ
         assert images.download_image(url) is not None
 
 
+def test_a_host_that_asks_for_a_long_rest_gets_it(server: RudeServer, tmp_path: Path) -> None:
+    server.routes["/rest.jpg"] = fixed(answer("", "429 Slow", Retry_After="86400"))
+    with handler(tmp_path) as images:
+        assert images.download_image(server.url("/rest.jpg")) is None
+        assert images.download_image(server.url("/a.jpg")) is None
+        assert images.report().refused == {"paused": 1, "rate_limited": 1}
+    assert server.counts == {"/robots.txt": 1, "/rest.jpg": 1}
+
+
 @pytest.mark.parametrize("url", ["", "ftp://example.com/a.jpg", "no url", "http://user:pw@example.com/a.jpg"])
 def test_text_that_is_no_url_is_refused(url: str, tmp_path: Path) -> None:
     with handler(tmp_path) as images:

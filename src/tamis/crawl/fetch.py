@@ -83,9 +83,12 @@ class RetrySettings(Protocol):
     """How often something that may recover is tried, and the seconds before the second try; they double with each."""
 
     @property
-    def attempts(self) -> int: ...
+    def attempts(self) -> int:
+        """Tries in all."""
+
     @property
-    def retry_wait(self) -> float: ...
+    def retry_wait(self) -> float:
+        """Seconds before the second try."""
 
 
 class _PrivateHostError(OSError):
