@@ -76,6 +76,7 @@ class FetchLimits:
     allow_private: bool = False
     obey_noai: bool = True
     connections: int = 16
+    keepalive: float = 15.0
     accept: str = "image/avif,image/webp,image/*;q=0.9,*/*;q=0.5"
 
 
@@ -129,6 +130,7 @@ class Fetcher:
                 limit=limits.connections,
                 resolver=_GuardedResolver(allow_private=limits.allow_private),
                 ttl_dns_cache=_DNS_SECONDS,
+                keepalive_timeout=limits.keepalive,
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": limits.user_agent, "Accept": limits.accept, "Accept-Encoding": "gzip, deflate"},
