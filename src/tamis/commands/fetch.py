@@ -20,7 +20,7 @@ from tamis.display import duration
 @click.option("--resize", type=click.IntRange(min=8), metavar="PIXELS",
               help="Fit pictures to this side; without, their bytes stay as served.")  # fmt: skip
 @click.option("--resize-mode", "mode", type=click.Choice(["longest", "shortest", "crop", "border"]), default="longest",
-              help="Which side; or a square, cut out of the middle or with a white border.", show_default=True)  # fmt: skip
+              help="Which side; or a square: the middle cut out, or a white border.", show_default=True)  # fmt: skip
 @click.option("--upscale", is_flag=True, help="Enlarge smaller pictures too.")
 @click.option("--encode", "encoding", type=click.Choice(["jpg", "png", "webp"]), default="jpg",
               help="Kind of resized pictures.", show_default=True)  # fmt: skip

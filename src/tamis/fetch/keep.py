@@ -8,7 +8,7 @@ from tamis.crawl.checks import judge_picture
 from tamis.crawl.outcomes import Outcome, standing
 from tamis.errors import Unreadable
 from tamis.fetch.options import FetchOptions, Kept
-from tamis.vision.formats import extension
+from tamis.vision.formats import extension, format_of
 from tamis.vision.header import Header, Limits, is_whole, probe
 
 
@@ -22,11 +22,11 @@ def keep(body: bytes, options: FetchOptions) -> tuple[bytes, str, Kept] | Outcom
         return refusal
     limits = Limits(max_pixels=options.max_pixels, max_bytes=len(body))
     try:
+        if not is_whole(body, found := format_of(body)):
+            return standing("truncated", f"the {found} file has no end")
         header = probe(body, limits)
         if refusal := _unwanted(header, options):
             return refusal
-        if not is_whole(body, header.format):
-            return standing("truncated", f"the {header.format} file has no end")
         stored, format_name, size_wh = body, header.format, (header.width, header.height)
         if options.resize is not None:
             from tamis.fetch.resize import FORMATS, resize  # noqa: PLC0415 - originals need no decoder

@@ -57,6 +57,7 @@ class Worker:
     ) -> None:
         self._folder, self._options, self._workers, self._alone = folder, options, workers, alone
         self._connection = connection
+        self._decodes = options.resize is not None or options.verify
         self._hosts: dict[str, _Lanes] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._due = asyncio.Event()
@@ -197,8 +198,10 @@ class Worker:
 
     async def _one(self, task: Task) -> None:
         answer = await self._web.fetch(task.url)
-        if answer.ok:
+        if answer.ok and self._decodes:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._keep, task, answer)
+        elif answer.ok:
+            self._keep(task, answer)  # hashing and writing take less than handing over
         else:
             self._finished(_failure(task, answer, answer.outcome))
 
