@@ -29,7 +29,7 @@ from PIL import (
 )
 
 from tamis.errors import Unreadable
-from tamis.vision.formats import exif_orientation, extension, sniff
+from tamis.vision.formats import exif_orientation, extension, read_jpeg_header, sniff
 from tamis.vision.header import DEFAULT_LIMITS, Header, Limits, probe
 
 __all__ = ["DEFAULT_LIMITS", "Decoded", "Header", "Limits", "decode", "decode_rgb", "extension", "probe", "sniff"]
@@ -125,7 +125,7 @@ def _denominator(header: Header, at_least_wh: tuple[int, int] | None) -> int:
 
 def _decode_jpeg(data: bytes, header: Header, denominator: int) -> ImageRGB | None:
     """Decode through libjpeg-turbo; None for what its simple interface does not do (CMYK, rare subsampling)."""
-    if data.count(b"\xff\xda") > _MAX_SCANS:
+    if not read_jpeg_header(data).one_scan and data.count(b"\xff\xda") > _MAX_SCANS:
         raise Unreadable(f"JPEG of more than {_MAX_SCANS} scans")
     if header.mode == "CMYK":
         return None
