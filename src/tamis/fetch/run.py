@@ -21,7 +21,7 @@ from tamis.fetch.lists import Row, load_parquet, open_list
 from tamis.fetch.options import Batch, FetchOptions, Result, Spool, Task
 from tamis.fetch.shards import Sealing, match_files
 from tamis.fetch.state import FolderState
-from tamis.fetch.table import write_table
+from tamis.fetch.table import warm_up, write_table
 from tamis.fetch.writers import spool_path
 
 Progress = Callable[[int, int | None, str], None]
@@ -131,6 +131,8 @@ class _Run:
             try:
                 self._loop(rows, retry_failed, progress)
             except KeyboardInterrupt:
+                if self.stopped:
+                    raise  # a second Ctrl-C ends at once
                 self._stop.set()
                 self._loop(rows, retry_failed, None)
             for link in self._links:
@@ -183,6 +185,7 @@ class _Run:
             count = min(wanted, -(-self._planned // _FEW)) if self._all_read else wanted
             lock = self._state.lock
             self._links = [Link(self._state.folder, self._options, count, lock) for _ in range(count)]
+            self._sealer.submit(warm_up)
         if self._options.form != "files":
             spools = self._state.open_spools()
             spools += [self._state.new_spool() for _ in range(len(self._links) * _SPOOLS - len(spools))]

@@ -39,6 +39,12 @@ def write_table(state: FolderState, options: FetchOptions) -> Path:
     return _write_parquet(state.folder / "results.parquet", state.kinds, names, batches)
 
 
+def warm_up() -> None:
+    """Load what `write_table` needs, while others work."""
+    if find_spec("pyarrow") is not None:
+        from pyarrow import parquet as _parquet  # noqa: F401, PLC0415 - an extra
+
+
 def extra_columns(kinds: Kinds, taken: Iterable[str]) -> dict[str, str]:
     """The list's other columns, each with its name in a table that has columns of its own."""
     own, names = set(taken), {}
