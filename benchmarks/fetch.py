@@ -133,11 +133,8 @@ def tile(image_rgb: Any) -> NDArray[np.uint8]:
 
 
 @contextmanager
-def nginx(root: Path) -> Iterator[str]:
+def nginx(binary: str, root: Path) -> Iterator[str]:
     """Serve a folder; yields its address."""
-    binary = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-    if binary is None:
-        sys.exit("benchmarks.fetch needs nginx: apt-get install nginx-light")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -223,7 +220,7 @@ def children_cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def measure(count: int, repeat: int, data: Path) -> dict[str, Figure]:
+def measure(binary: str, count: int, repeat: int, data: Path) -> dict[str, Figure]:
     """Run all tools in turn, so many times, and keep the best time of each."""
     cores, python = len(os.sched_getaffinity(0)), peer_python()
     tools: dict[str, tuple[Command, int | None]] = {
@@ -241,7 +238,7 @@ def measure(count: int, repeat: int, data: Path) -> dict[str, Figure]:
     pictures = Path(tempfile.gettempdir()) / "tamis-benchmark-fetch"
     make_pictures(pictures, count, data)
     best: dict[str, Figure] = {}
-    with nginx(pictures) as address, tempfile.TemporaryDirectory() as folder:
+    with nginx(binary, pictures) as address, tempfile.TemporaryDirectory() as folder:
         many, few = Path(folder) / "many.txt", Path(folder) / "few.txt"
         urls = [f"{address}/{number:05d}.jpg" for number in range(count)]
         many.write_text("\n".join(urls))
@@ -277,7 +274,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=default_data())
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    figures = measure(options.count, options.repeat, options.data)
+    binary = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+    if binary is None or shutil.which("curl") is None:
+        print(
+            "benchmarks.fetch is left out: it needs nginx and curl (apt-get install nginx-light curl)", file=sys.stderr
+        )
+        return
+    figures = measure(binary, options.count, options.repeat, options.data)
     compared = ratios(figures)
     if options.json:
         names = ("seconds", "start", "rate", "steady", "work")

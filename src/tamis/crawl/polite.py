@@ -16,6 +16,9 @@ from tamis.crawl.outcomes import Outcome, standing
 from tamis.crawl.politeness import Pace, Robots
 from tamis.crawl.urls import BadUrl, host_of
 
+#: Hosts whose robots.txt and pace are held in memory; those that are being asked always are.
+MAX_HOSTS = 5_000
+
 
 @dataclass(frozen=True, slots=True)
 class Manners:
@@ -75,10 +78,17 @@ class PoliteFetcher:
             host.share = processes
 
     def _host(self, name: str) -> _Host:
-        if name not in self._hosts:
+        """What is known of a host; the one that was not asked for longest is forgotten when there are too many."""
+        host = self._hosts.pop(name, None)
+        if host is None:
             manners = self._manners
-            self._hosts[name] = _Host(Pace(manners.delay, 1, manners.breaker, manners.breaker_wait))
-        return self._hosts[name]
+            host = _Host(Pace(manners.delay, 1, manners.breaker, manners.breaker_wait))
+            if len(self._hosts) >= MAX_HOSTS:
+                oldest, idle = next(iter(self._hosts.items()))
+                if not idle.lock.locked() and not idle.pace.in_flight and idle.pace.next_at < time.time():
+                    del self._hosts[oldest]
+        self._hosts[name] = host
+        return host
 
     @staticmethod
     async def _wait_for_turn(host: _Host) -> None:

@@ -29,6 +29,7 @@ class Link:
         self.spools: set[int] = set()
         self.began = self.finishing = self.ended = False
         self._ready: dict[str, deque[Task]] = {}
+        self._waiting = 0
         self._load = Counter[str]()
         self._suspects: deque[tuple[Task, str]] = deque()
         self._process: subprocess.Popen[bytes] | None = None
@@ -63,7 +64,7 @@ class Link:
     @property
     def backlog(self) -> int:
         """Tasks that wait here or are under way."""
-        return len(self.owed) + sum(map(len, self._ready.values())) + len(self._suspects)
+        return len(self.owed) + self._waiting + len(self._suspects)
 
     @property
     def has_more(self) -> bool:
@@ -79,6 +80,7 @@ class Link:
     def add(self, task: Task, host: str) -> None:
         """Queue a task for this worker."""
         self._ready.setdefault(host, deque()).append(task)
+        self._waiting += 1
 
     def deal(self) -> None:
         """Tell the worker as much as it has room for."""
@@ -87,6 +89,8 @@ class Link:
                 self._tell([self._suspects.popleft()])
             return
         room = _WINDOW - len(self.owed)
+        if room < _MESSAGE and self.owed:
+            return
         chosen: list[tuple[Task, str]] = []
         for host in list(self._ready):
             queue = self._ready[host]
@@ -96,6 +100,7 @@ class Link:
                 del self._ready[host]
             if len(chosen) >= room:
                 break
+        self._waiting -= len(chosen)
         for start in range(0, len(chosen), _MESSAGE):
             self._tell(chosen[start : start + _MESSAGE])
 
@@ -145,7 +150,7 @@ class Link:
 
         Returns the URL that was the only one under way, with its result: its bytes kill the worker.
         """
-        self._ready, self._suspects = dead._ready, dead._suspects
+        self._ready, self._waiting, self._suspects = dead._ready, dead._waiting, dead._suspects
         if len(dead.owed) == 1:
             ((task, _),) = dead.owed.values()
             reason = "the process that decoded it crashed"

@@ -173,7 +173,7 @@ class Worker:
         lanes.waiting.append(task)
         if lanes.running < (self._part(self._options.per_host) if lanes.shared else self._options.per_host):
             lanes.running += 1
-            lane = asyncio.create_task(self._lane(lanes))
+            lane = asyncio.create_task(self._lane(name, lanes))
             self._tasks.add(lane)
             lane.add_done_callback(self._left)
 
@@ -188,13 +188,15 @@ class Worker:
         if self._fault or not self._tasks:
             self._due.set()
 
-    async def _lane(self, lanes: _Lanes) -> None:
+    async def _lane(self, name: str, lanes: _Lanes) -> None:
         """One URL of a host after the other."""
         try:
             while lanes.waiting:
                 await self._one(lanes.waiting.popleft())
         finally:
             lanes.running -= 1
+            if not lanes.running and not lanes.waiting:
+                self._hosts.pop(name, None)
 
     async def _one(self, task: Task) -> None:
         answer = await self._web.fetch(task.url)
