@@ -118,6 +118,8 @@ def test_an_orientation_is_applied_and_counts_for_the_size() -> None:
     [
         (b"", {}, "empty"),
         (b"<html>", {}, "not_image"),
+        (b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00" * 9, {}, "unsupported"),
+        (b"\xff\xd8\xff\xe0\x00\x00\xff\xd9", {}, "corrupt"),
         (encode_any(scene(60, 40), "jpeg")[:-300], {}, "truncated"),
         (encode_any(scene(60, 40), "png")[:-60], {}, "truncated"),
         (encode_any(scene(60, 40), "webp")[:-60], {}, "truncated"),
@@ -147,8 +149,8 @@ def test_damaged_pixels_are_found_when_asked_for() -> None:
 
 @given(st.binary(max_size=200), st.booleans())
 def test_any_bytes_are_kept_or_refused(body: bytes, resized: bool) -> None:
-    found = keep(b"\xff\xd8\xff" + body, FetchOptions(resize=64 if resized else None))
-    assert isinstance(found, Outcome | tuple)
+    for start in (b"", b"\xff\xd8\xff", b"RIFF....WEBP", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"\x00\x00\x00\x18ftypavif"):
+        assert isinstance(keep(start + body, FetchOptions(resize=64 if resized else None)), Outcome | tuple)
 
 
 @pytest.mark.parametrize(

@@ -18,15 +18,16 @@ def keep(body: bytes, options: FetchOptions) -> tuple[bytes, str, Kept] | Outcom
     Without a size to fit, the bytes are those that were served. Their header is read and their end is looked for;
     with `options.verify`, or a size to fit, they are decoded.
     """
-    if refusal := judge_picture(body, options.max_pixels):
-        return refusal
     limits = Limits(max_pixels=options.max_pixels, max_bytes=len(body))
     try:
-        if not is_whole(body, found := format_of(body)):
-            return standing("truncated", f"the {found} file has no end")
         header = probe(body, limits)
-        if refusal := _unwanted(header, options):
-            return refusal
+    except Unreadable as error:
+        return judge_picture(body, options.max_pixels) or _damaged(body, error)
+    if refusal := _unwanted(header, options):
+        return refusal
+    if not is_whole(body, header.format):
+        return _cut(header.format)
+    try:
         stored, format_name, size_wh = body, header.format, (header.width, header.height)
         if options.resize is not None:
             from tamis.fetch.resize import FORMATS, resize  # noqa: PLC0415 - originals need no decoder
@@ -55,6 +56,19 @@ def keep(body: bytes, options: FetchOptions) -> tuple[bytes, str, Kept] | Outcom
             original_sha256=original_sha256,
         ),
     )
+
+
+def _damaged(body: bytes, error: Unreadable) -> Outcome:
+    """Why a picture's header cannot be read: its kind, its missing end, or damage."""
+    try:
+        name = format_of(body)
+    except Unreadable:
+        return standing("unsupported", error.reason)
+    return standing("corrupt", error.reason) if is_whole(body, name) else _cut(name)
+
+
+def _cut(format_name: str) -> Outcome:
+    return standing("truncated", f"the {format_name} file has no end")
 
 
 def _unwanted(header: Header, options: FetchOptions) -> Outcome | None:

@@ -68,11 +68,14 @@ class FilesWriter:
         name = f"{below}/{key_of(task.number)}{extension}"
         target = f"{self._folder}/{name}"
         temporary = f"{self._folder}/{below}/.{task.number}"
-        with open(temporary, "wb", buffering=0) as file:  # noqa: PTH123 - a Path costs as much as the write
-            written = file.write(body)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        try:
+            written = os.write(descriptor, body)
             while written < len(body):
-                written += file.write(body[written:])
-        os.replace(temporary, target)  # noqa: PTH105 - as above
+                written += os.write(descriptor, body[written:])
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, target)  # noqa: PTH105 - a Path costs as much as the call
         return Place(file=name)
 
     def offer(self, spools: Sequence[Spool]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from tamis.errors import Unreadable
 
@@ -190,7 +190,8 @@ def read_jpeg_header(data: bytes) -> JpegHeader:
             if marker not in _SEQUENTIAL_MARKERS:
                 return frame
         elif frame is not None and marker == 0xDA:
-            return replace(frame, one_scan=body[:1] == bytes([frame.components]))
+            one_scan = body[:1] == bytes([frame.components])
+            return JpegHeader(frame.width, frame.height, frame.components, frame.orientation, one_scan)
         elif marker in (0xD8, 0xD9, 0xDA) or length < 2:
             break
         elif marker == 0xE1 and body.startswith(b"Exif\x00\x00"):
