@@ -307,6 +307,22 @@ def test_two_runs_at_once_the_second_says_so(tmp_path: Path, monkeypatch: pytest
         FolderState(tmp_path, options())
 
 
+def test_an_error_in_a_decoder_fails_its_picture_alone(
+    server: RudeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tamis.fetch.keep import keep
+
+    def brittle(body: bytes, given: FetchOptions) -> Any:
+        if body == picture(1):
+            raise MemoryError("too much")
+        return keep(body, given)
+
+    monkeypatch.setattr("tamis.fetch.worker.keep", brittle)
+    report = fetch(listing(tmp_path, *(server.url(f"/{n}.jpg") for n in range(3))), tmp_path / "out", options())
+    assert (report.ok, report.passing) == (2, 1)
+    assert by_path(tmp_path / "out", server)["/1.jpg"]["error"] == "MemoryError: too much"
+
+
 def test_a_full_disk_is_one_clear_line(server: RudeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")

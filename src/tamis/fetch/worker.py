@@ -24,7 +24,7 @@ from tamis.crawl.outcomes import Outcome
 from tamis.crawl.polite import Manners, PoliteFetcher
 from tamis.crawl.urls import BadUrl, host_of
 from tamis.fetch.keep import keep
-from tamis.fetch.options import Batch, FetchOptions, Order, Result, Task
+from tamis.fetch.options import Batch, FetchOptions, Kept, Order, Result, Task
 from tamis.fetch.writers import Writer, open_writer
 
 #: Seconds between two reports.
@@ -209,7 +209,11 @@ class Worker:
 
     def _keep(self, task: Task, answer: Fetched) -> None:
         """In the thread: judge and resize a picture, write it and note the result."""
-        found = keep(answer.body, self._options)
+        found: tuple[bytes, str, Kept] | Outcome
+        try:
+            found = keep(answer.body, self._options)
+        except Exception as error:  # an error in a decoder fails its picture and no other
+            found = Outcome("error", f"{type(error).__name__}: {error}"[:500], passing=True)
         if isinstance(found, Outcome):
             self._finished(_failure(task, answer, found))
             return
