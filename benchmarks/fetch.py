@@ -6,7 +6,7 @@ The pictures are JPEGs of 150 to 300 KB, made from the real photos where they ar
 system's folder for temporary files. nginx and curl come from the system, img2dataset from the interpreter that
 TAMIS_PEER_PYTHON names (it asks for older libraries than tamis), else from this one; what is missing is left out.
 Each tool writes plain files into an empty folder. Both the whole command and the rate without its start-up, measured
-on eight URLs, are shown, since img2dataset takes seconds to start.
+on 64 URLs, are shown, since img2dataset takes seconds to start.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from PIL import Image
 
 from benchmarks.rules import default_data
 
-FEW, SIDE = 8, 256
+FEW, SIDE = 64, 256
 _SMALLEST, _LARGEST = 150_000, 300_000
 _NGINX = """
 worker_processes 1; daemon off; pid {folder}/pid; error_log {folder}/error.log;
