@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "tamis"
 LAYERS = (
     ("errors", "records", "labels", "config", "display", "__init__"),
     ("vision", "text", "extract", "recipes", "schema", "database", "migrations", "blobs", "models", "project"),
-    ("engine", "crawl", "stages", "dataset"),
+    ("engine", "crawl", "fetch", "stages", "dataset"),
     ("train",),
     ("pipeline", "annotate", "report", "modelling", "insight", "status", "templates", "doctor", "demo"),
     ("commands",),

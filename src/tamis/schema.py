@@ -251,6 +251,7 @@ picture = Table(
         nullable=False,
         comment="digest of the canonical URL; pictures with one key are downloaded once",
     ),
+    Column("photo_key", _digest(32), comment="digest of the photo that the URL is a rendition of; empty for files"),
     Column("url", Text, nullable=False, comment="URL, or the path below a folder source"),
     Column("host", _exact(255), nullable=False, comment="host of the URL; empty for files"),
     Column("state", String(16), nullable=False, comment="pending, done (an outcome) or failed (may be retried)"),
@@ -269,6 +270,7 @@ picture = Table(
     UniqueConstraint("item_id", "url_key"),
     Index(None, "state", "host"),
     Index(None, "image_id"),
+    Index(None, "photo_key"),
     Index(None, "url_key"),
     comment="An item's reference to an image.",
 )

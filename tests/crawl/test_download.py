@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import socket
 import struct
 import threading
 import time
@@ -25,7 +26,9 @@ from tamis.records import Item
 from tests.conftest import MakeProject
 from tests.crawl.rude_server import (
     Handler,
+    Request,
     RudeServer,
+    Wire,
     answer,
     drip,
     endless_body,
@@ -220,6 +223,64 @@ def test_a_second_download_asks_for_nothing_and_retry_for_failures_alone(make_pr
         assert retry_failed(project, "download") == 1
         assert download(project).ok == 1
         assert server.counts == {"/robots.txt": 1, "/a.jpg": 1, "/b.jpg": 3}
+
+
+def test_a_known_photo_is_not_asked_for_again_unless_it_comes_larger(make_project: MakeProject) -> None:
+    drawn = "/listing/7f9c24e8-3b12-4fef-91e0-7f9c24e83b12_1.jpg"
+    with RudeServer() as server:
+        server.routes["/*"] = fixed(served(JPEG), keep=True)
+        project = make_project(SETTINGS)
+        add_items(project, [server.url("/photo_640x480.jpg"), server.url(f"{drawn}/1280x960.webp")])
+        assert download(project).requested == 2
+        smaller, other = server.url("/photo_320x240.jpg"), server.url(f"{drawn}/320x240.webp")
+        larger = server.url("/photo_1280x960.jpg")
+        add_items(project, [smaller, larger], [other, server.url("/photo_300x200.jpg")])
+        report = download(project)
+        rows = {(row.item_id, row.url): row for row in picture_rows(project)}
+    # The second item's photo_300x200.jpg may be another photo than the first one's.
+    assert {path for path in server.counts if path != "/robots.txt"} == {
+        "/photo_640x480.jpg", f"{drawn}/1280x960.webp", "/photo_1280x960.jpg", "/photo_300x200.jpg"
+    }  # fmt: skip
+    assert (report.requested, report.outcomes["ok"]) == (2, 4)
+    assert rows[1, smaller].image_id == rows[1, server.url("/photo_640x480.jpg")].image_id
+    assert rows[1, smaller].reason == f"the photo is there from {server.url('/photo_640x480.jpg')}"
+    assert rows[2, other].image_id == rows[1, server.url(f"{drawn}/1280x960.webp")].image_id
+
+
+def test_what_the_headers_forbid_is_refused_before_the_body_is_read(make_project: MakeProject) -> None:
+    sent: list[bool] = []
+
+    async def noai(_: Request, wire: Wire) -> bool:
+        await wire.send(b"HTTP/1.1 200 OK\r\nX-Robots-Tag: noimageai\r\nContent-Length: 50000000\r\n\r\n")
+        for _number in range(500):
+            await wire.send(b"a" * 100_000)
+        sent.append(True)
+        return False
+
+    with RudeServer() as server:
+        server.routes["/noai.jpg"] = noai
+        project = make_project(SETTINGS.replace("max_bytes = 1_000_000", "max_bytes = 60_000_000"))
+        add_items(project, [server.url("/noai.jpg")])
+        assert download(project).outcomes == {"noai": 1}
+    assert not sent
+
+
+def test_a_name_that_does_not_resolve_is_tried_again_and_fails(
+    make_project: MakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def fail(host: str, *_: Any, **__: Any) -> Any:
+        asked.append(host)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    project = make_project(SETTINGS.replace("attempts = 2", "attempts = 3\nobey_robots = false"))
+    add_items(project, ["http://no.such.example/a.jpg"])
+    report = download(project)
+    assert asked == ["no.such.example"] * 3
+    assert report.failed == [("http://no.such.example/a.jpg", "the name no.such.example cannot be resolved")]
+    assert [(row.state, row.outcome, row.attempts) for row in picture_rows(project)] == [("failed", "dns", 3)]
 
 
 def test_limit_bounds_the_urls_of_a_run(make_project: MakeProject) -> None:

@@ -394,7 +394,7 @@ def test_pictures_of_one_url_share_what_came_of_it(each_project: Project) -> Non
     shared = next(task for task in tasks if task.url.endswith("a.jpg"))
     assert table.commit([PictureResult(shared, "done", "ok", None, 200, image=image)], {}, lease) == 2
     add(3)
-    known, settled = table.settle_known({task.url_key for task in tasks})
+    known, settled = table.settle_known(tasks)
     assert (known, settled) == ({shared.url_key}, {"ok": 1})
     assert table.count_pending() == 3
     assert table.hosts_with_work() == {"shop.example": 0.0}

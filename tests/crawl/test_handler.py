@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -134,6 +135,15 @@ def test_failures_that_may_pass_are_tried_again_in_the_next_run(server: RudeServ
         assert images.download_image(url) is not None
 
 
+def test_a_host_that_asks_for_a_long_rest_gets_it(server: RudeServer, tmp_path: Path) -> None:
+    server.routes["/rest.jpg"] = fixed(answer("", "429 Slow", Retry_After="86400"))
+    with handler(tmp_path) as images:
+        assert images.download_image(server.url("/rest.jpg")) is None
+        assert images.download_image(server.url("/a.jpg")) is None
+        assert images.report().refused == {"paused": 1, "rate_limited": 1}
+    assert server.counts == {"/robots.txt": 1, "/rest.jpg": 1}
+
+
 @pytest.mark.parametrize("url", ["", "ftp://example.com/a.jpg", "no url", "http://user:pw@example.com/a.jpg"])
 def test_text_that_is_no_url_is_refused(url: str, tmp_path: Path) -> None:
     with handler(tmp_path) as images:
@@ -190,3 +200,22 @@ def test_report_reads_well(server: RudeServer, tmp_path: Path) -> None:
         images.download_images([server.url("/a.jpg"), server.url("/page.jpg")])
         assert str(images.report()).startswith("2 URLs: 1 new images")
         assert "1 not_image" in str(images.report())
+
+
+def test_hosts_that_were_not_asked_for_long_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tamis.crawl import polite
+    from tamis.crawl.fetch import Fetched
+    from tamis.crawl.outcomes import OK
+
+    class Web:
+        async def fetch(self, url: str, **_: object) -> Fetched:
+            return Fetched(OK, url, 200)
+
+    async def ask() -> int:
+        web = polite.PoliteFetcher(Web(), polite.Manners("tamis", obey_robots=False))  # type: ignore[arg-type]
+        for number in range(200):
+            assert (await web.fetch(f"http://h{number}.example/a.jpg")).ok
+        return len(web._hosts)
+
+    monkeypatch.setattr(polite, "MAX_HOSTS", 10)
+    assert asyncio.run(ask()) <= 10

@@ -241,6 +241,20 @@ def test_reasons_are_short_and_say_what_it_is(data: bytes, reason: str) -> None:
     assert caught.value.reason == reason
 
 
+def test_many_scans_are_refused_where_a_decoder_would_read_them() -> None:
+    progressive, baseline = SAMPLES["progressive"], SAMPLES["JPEG"]
+    again = progressive[progressive.rfind(b"\xff\xda") : -2] * 600
+    with pytest.raises(Unreadable, match="more than 500 scans"):
+        decode(progressive[:-2] + again + progressive[-2:])
+    marks = b"\xff\xda" * 600
+    comment = b"\xff\xfe" + struct.pack(">H", len(marks) + 2) + marks
+    assert decode(baseline[:2] + comment + baseline[2:]).header.width == 96
+    scan = baseline.rfind(b"\xff\xda")
+    one_of_three = baseline[: scan + 4] + b"\x01" + baseline[scan + 5 :]
+    with pytest.raises(Unreadable, match="more than 500 scans"):
+        decode(one_of_three[:-2] + marks + one_of_three[-2:])
+
+
 @given(st.sampled_from(sorted(SAMPLES)), st.data())
 @settings(max_examples=250, deadline=None)
 def test_damaged_files_raise_nothing_but_unreadable(name: str, draw: st.DataObject) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path, PurePosixPath
 from tamis.crawl.fetch import Fetched
 from tamis.crawl.outcomes import OK, Outcome, standing, too_large
 from tamis.errors import Unreadable
+from tamis.vision.formats import sniff
+from tamis.vision.header import Limits, probe
 
 
 def judge_picture(body: bytes, max_pixels: int) -> Outcome | None:
     """Return why bytes are no picture to keep, or None. A damaged picture is kept: it is judged when it is decoded."""
-    from tamis.vision.decode import Limits, probe, sniff  # noqa: PLC0415 - loads OpenCV
-
     if not body:
         return standing("empty", "no bytes")
     kind = sniff(body)

@@ -234,7 +234,7 @@ class _Download:
             host.seen_up_to = found[-1].id if found else 0
             if not found:
                 host.look_at = now + _IDLE_SECONDS
-            known = self._busy | await self._settle_known({task.url_key for task in found})
+            known = self._busy | await self._settle_known(found)
             host.queue.extend({task.url_key: task for task in found if task.url_key not in known}.values())
         while host.queue:
             task = host.queue.popleft()
@@ -242,8 +242,8 @@ class _Download:
                 return task
         return None
 
-    async def _settle_known(self, keys: set[str]) -> set[str]:
-        known, settled = await self._in_database(self._table.settle_known, keys)
+    async def _settle_known(self, tasks: list[PictureTask]) -> set[str]:
+        known, settled = await self._in_database(self._table.settle_known, tasks)
         self._outcomes += settled
         self.settled += settled.total()
         return known

@@ -12,14 +12,13 @@ from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from multidict import CIMultiDictProxy
 from yarl import URL
 
-from tamis.config import CrawlSettings
 from tamis.crawl.outcomes import (
     MAX_REDIRECTS,
     OK,
@@ -44,7 +43,6 @@ from tamis.crawl.urls import (
 )
 
 _Result = TypeVar("_Result")
-_CHUNK = 64 * 1024
 _DNS_SECONDS = 60
 
 #: Asked before a redirect is followed; an outcome keeps the fetcher from it.
@@ -78,7 +76,20 @@ class FetchLimits:
     allow_private: bool = False
     obey_noai: bool = True
     connections: int = 16
+    keepalive: float = 15.0
     accept: str = "image/avif,image/webp,image/*;q=0.9,*/*;q=0.5"
+
+
+class RetrySettings(Protocol):
+    """How often something that may recover is tried, and the seconds before the second try; they double with each."""
+
+    @property
+    def attempts(self) -> int:
+        """Tries in all."""
+
+    @property
+    def retry_wait(self) -> float:
+        """Seconds before the second try."""
 
 
 class _PrivateHostError(OSError):
@@ -119,6 +130,7 @@ class Fetcher:
                 limit=limits.connections,
                 resolver=_GuardedResolver(allow_private=limits.allow_private),
                 ttl_dns_cache=_DNS_SECONDS,
+                keepalive_timeout=limits.keepalive,
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": limits.user_agent, "Accept": limits.accept, "Accept-Encoding": "gzip, deflate"},
@@ -202,14 +214,16 @@ class Fetcher:
         if refusal := self._refusal(headers, cut_at):
             return Fetched(refusal, url, status), None
         limit = cut_at or self._limits.max_bytes
-        body = bytearray()
-        async for chunk in response.content.iter_chunked(_CHUNK):
-            body += chunk
-            if len(body) > limit:
+        chunks: list[bytes] = []
+        size = 0
+        async for chunk in response.content.iter_any():
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > limit:
                 break
-        if len(body) > limit and cut_at is None:
+        if size > limit and cut_at is None:
             return Fetched(too_large(limit), url, status), None
-        return Fetched(OK, url, status, bytes(body[:limit]), headers.get("Content-Type")), None
+        return Fetched(OK, url, status, b"".join(chunks)[:limit], headers.get("Content-Type")), None
 
     def _refusal(self, headers: CIMultiDictProxy[str], cut_at: int | None) -> Outcome | None:
         """What the headers alone forbid for a picture, before any of the body is read."""
@@ -225,7 +239,7 @@ class Fetcher:
         return None
 
 
-async def fetch_robots(fetcher: Fetcher, url: str, settings: CrawlSettings) -> Robots:
+async def fetch_robots(fetcher: Fetcher, url: str, settings: RetrySettings) -> Robots:
     """Read the robots.txt that holds for a URL; one that cannot be read has the reason for its body."""
     parts = split_url(url)
     address = f"{parts.scheme}://{parts.netloc}/robots.txt"

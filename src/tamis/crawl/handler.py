@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections import Counter
 from collections.abc import Coroutine, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from tamis.config import CrawlSettings
-from tamis.crawl.fetch import Fetched, Fetcher, FetchLimits, fetch_robots
+from tamis.crawl.fetch import Fetcher, FetchLimits
 from tamis.crawl.imagefolder import SUFFIXES, Conversion, Entry, ImageFolder
-from tamis.crawl.outcomes import Outcome, standing
-from tamis.crawl.politeness import Pace, Robots
-from tamis.crawl.urls import BadUrl, host_of, url_key
+from tamis.crawl.polite import Manners, PoliteFetcher
+from tamis.crawl.urls import BadUrl, url_key
 from tamis.errors import UserError
 from tamis.records import digest
 
@@ -55,13 +53,6 @@ class HandlerReport:
             f"{self.asked} URLs: {self.new} new images ({self.bytes / 1e6:.1f} MB), {self.known} known already, "
             f"{self.same_content} with the bytes of another URL; refused: {bad}"
         )
-
-
-@dataclass
-class _HostState:
-    pace: Pace
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    robots: Robots | None = None
 
 
 class ScrapingHandler:
@@ -111,7 +102,6 @@ class ScrapingHandler:
             raise UserError(f"convert_to={convert_to!r}: images can be converted to {', '.join(SUFFIXES)}")
         self._settings = settings or CrawlSettings(delay=0.0)
         self._images = ImageFolder(Path(folder), convert_to)
-        self._hosts: dict[str, _HostState] = {}
         self._counts = Counter[str]()
         self._refused = Counter[str]()
         self._closed = False
@@ -125,6 +115,7 @@ class ScrapingHandler:
             allow_private=allow_private or self._settings.allow_private,
         )
         self._fetcher = self._await(Fetcher(limits).__aenter__())
+        self._web = PoliteFetcher(self._fetcher, self._manners())
 
     # --- the public methods ---------------------------------------------------------------------------------------
 
@@ -182,6 +173,9 @@ class ScrapingHandler:
         """Number of different images in the folder."""
         return len(self._images)
 
+    def _manners(self) -> Manners:
+        return Manners(**{one.name: getattr(self._settings, one.name) for one in fields(Manners)})
+
     # --- one URL --------------------------------------------------------------------------------------------------
 
     def _await(self, work: Coroutine[Any, Any, _Result]) -> _Result:
@@ -213,7 +207,7 @@ class ScrapingHandler:
             self._counts["known"] += known.outcome == "ok"
             self._refused[known.outcome] += known.outcome != "ok"
             return known, False
-        answer = await self._fetch(url)
+        answer = await self._web.fetch(url)
         entry, is_new = Entry(key, url, answer.outcome.name, answer.outcome.reason), False
         if answer.ok:
             entry, is_new = await asyncio.to_thread(self._images.keep, key, url, answer.body)
@@ -239,52 +233,6 @@ class ScrapingHandler:
             size=entry.size,
             is_new=is_new,
         )
-
-    async def _fetch(self, url: str) -> Fetched:
-        answer = Fetched(standing("bad_url", "no URL"), url)
-        for attempt in range(self._settings.attempts):
-            try:
-                host = self._host(host_of(url))
-            except BadUrl as error:
-                return Fetched(standing("bad_url", error.reason), url)
-            if refusal := await self._robots_refusal(url):
-                return Fetched(refusal, url)
-            await self._wait_for_turn(host)
-            answer = await self._fetcher.fetch(url, gate=self._robots_refusal)
-            if not answer.outcome.blames_host:
-                host.pace.succeed()
-                break
-            host.pace.fail(time.time(), answer.outcome.reason or "", overloaded=answer.outcome.overloaded)
-            if not answer.outcome.passing or attempt + 1 == self._settings.attempts:
-                break
-            await asyncio.sleep(answer.wait or self._settings.retry_wait * 2**attempt)
-        return answer
-
-    def _host(self, name: str) -> _HostState:
-        if name not in self._hosts:
-            settings = self._settings
-            pace = Pace(settings.delay, 64, settings.breaker, settings.breaker_wait)
-            self._hosts[name] = _HostState(pace)
-        return self._hosts[name]
-
-    @staticmethod
-    async def _wait_for_turn(host: _HostState) -> None:
-        async with host.lock:
-            await asyncio.sleep(max(host.pace.next_at - time.time(), 0.0))
-            host.pace.begin(time.time())
-
-    async def _robots_refusal(self, url: str) -> Outcome | None:
-        if not self._settings.obey_robots:
-            return None
-        host = self._host(host_of(url))
-        async with host.lock:
-            if host.robots is None or not host.robots.is_fresh(time.time()):
-                host.robots = await fetch_robots(self._fetcher, url, self._settings)
-                host.pace.slow_to(host.robots.crawl_delay(self._settings.user_agent))
-        verdict = host.robots.verdict(url, self._settings.user_agent)
-        if verdict == "unavailable":
-            return Outcome("robots_unavailable", f"robots.txt cannot be read: {host.robots.body[:200]}", passing=True)
-        return standing("robots", "robots.txt forbids it") if verdict == "forbidden" else None
 
 
 def _key_of(url: str) -> str:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from tamis import schema
 from tamis.crawl.history import WATCHED, Cause, ItemChange, differences, last_vanish_causes, record
+from tamis.crawl.identity import photo_identity
 from tamis.crawl.urls import BadUrl, host_of, request_url, url_key
 from tamis.database import chunks, ids_of, insert_new
 from tamis.records import Item, digest
@@ -203,6 +204,7 @@ def _picture_row(item_id: int, position: int, ref: PictureRef) -> dict[str, Any]
         "item_id": item_id,
         "position": position,
         "url_key": ref.url_key,
+        "photo_key": photo_identity(ref.url, item_id) if ref.host else None,
         "url": ref.url,
         "host": ref.host,
         "state": "pending",

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine
 
 from tamis import schema
 from tamis.crawl.hosts import ensure_hosts, forget_pauses, pace_columns
+from tamis.crawl.identity import is_covered_by
 from tamis.crawl.politeness import Pace
 from tamis.database import chunks, ids_of, insert_new, reading, retrying, writing
 from tamis.engine.lease import Lease
@@ -29,6 +30,7 @@ class PictureTask:
     url: str
     host: str
     attempts: int
+    photo_key: str | None = None
     source: str = ""
 
 
@@ -79,7 +81,7 @@ class PictureTable:
     def due(self, host: str, now: float, after: int, limit: int) -> list[PictureTask]:
         """Pictures of a host that may be fetched now, by number from `after` on; one URL may come more than once."""
         item, source = schema.item, schema.source
-        columns = [_picture.c[name] for name in ("id", "url_key", "url", "host", "attempts")]
+        columns = [_picture.c[name] for name in ("id", "url_key", "url", "host", "attempts", "photo_key")]
         query = sa.select(*columns, sa.literal("") if host else source.c.name)
         if not host:
             joined = _picture.join(item, _picture.c.item_id == item.c.id).join(source, item.c.source_id == source.c.id)
@@ -94,35 +96,30 @@ class PictureTable:
             rows: list[Any] = list(connection.execute(query.order_by(_picture.c.id).limit(limit)))
         return [PictureTask(*row) for row in rows]
 
-    def settle_known(self, keys: Collection[str]) -> tuple[set[str], Counter[str]]:
-        """Give pending pictures whose URL was fetched before for another item that outcome.
+    def settle_known(self, tasks: Sequence[PictureTask]) -> tuple[set[str], Counter[str]]:
+        """Give pending pictures that need no request their outcome: their URL was asked for, or their photo is there.
 
-        No URL is asked for twice, however many items show it. Returns the keys of such URLs, and how many pictures
-        were settled by outcome.
+        No URL is asked for twice, however many items show it, and no photo again at the same size or smaller.
+        Returns the keys of such URLs, and how many pictures were settled by outcome.
         """
         done = Counter[str]()
-        columns = ("url_key", "outcome", "reason", "status", "downloaded_at", "image_id")
         with reading(self._engine) as connection:
-            known = [
-                row
-                for part in chunks(sorted(keys))
-                for row in connection.execute(
-                    sa.select(*(_picture.c[name] for name in columns))
-                    .where(_picture.c.url_key.in_(part), _picture.c.state == "done")
-                    .distinct()
-                )
-            ]
-        if not known:
+            settled = _known_urls(connection, {task.url_key for task in tasks})
+            others = [task for task in tasks if task.photo_key and task.url_key not in settled]
+            photos = _known_photos(connection, others)
+        if not settled and not photos:
             return set(), done
         with writing(self._engine) as connection:
-            for row in {row.url_key: row for row in known}.values():
-                changed = connection.execute(
-                    sa.update(_picture)
-                    .where(_picture.c.url_key == row.url_key, _picture.c.state == "pending")
-                    .values(state="done", **{name: getattr(row, name) for name in columns[1:]})
-                )
-                done[row.outcome] += changed.rowcount
-        return {row.url_key for row in known}, done
+            for url_key, values in settled.items():
+                same = (_picture.c.url_key == url_key, _picture.c.state == "pending")
+                changed = connection.execute(sa.update(_picture).where(*same).values(state="done", **values))
+                done[values["outcome"]] += changed.rowcount
+            for task, values in photos:
+                same = (_picture.c.url_key == task.url_key, _picture.c.state == "pending")
+                alike = sa.update(_picture).where(*same, _picture.c.photo_key == task.photo_key)
+                changed = connection.execute(alike.values(state="done", **values))
+                done[values["outcome"]] += changed.rowcount
+        return set(settled) | {task.url_key for task, _ in photos}, done
 
     def commit(self, results: Sequence[PictureResult], paces: dict[str, Pace], lease: Lease) -> int:
         """Write results with their images and the pace of the hosts in one transaction; return the pictures settled.
@@ -153,6 +150,39 @@ class PictureTable:
                 settled += changed.rowcount if result.state != "pending" else 0
             _save_paces(connection, paces)
         return settled
+
+
+_SETTLED = ("outcome", "reason", "status", "downloaded_at", "image_id")
+
+
+def _known_urls(connection: Connection, keys: Collection[str]) -> dict[str, dict[str, Any]]:
+    """What came of URLs that were asked for before, by their keys."""
+    columns = [_picture.c[name] for name in ("url_key", *_SETTLED)]
+    return {
+        row.url_key: {name: getattr(row, name) for name in _SETTLED}
+        for part in chunks(sorted(keys))
+        for row in connection.execute(
+            sa.select(*columns).where(_picture.c.url_key.in_(part), _picture.c.state == "done").distinct()
+        )
+    }
+
+
+def _known_photos(connection: Connection, tasks: Sequence[PictureTask]) -> list[tuple[PictureTask, dict[str, Any]]]:
+    """Tasks whose photo is stored already, at their size or a larger one, with the outcome to take over."""
+    columns = [_picture.c[name] for name in ("photo_key", "url", *_SETTLED)]
+    stored: dict[str, list[sa.Row[Any]]] = {}
+    for part in chunks(sorted({task.photo_key for task in tasks if task.photo_key})):
+        there = (_picture.c.photo_key.in_(part), _picture.c.state == "done", _picture.c.image_id.is_not(None))
+        for row in connection.execute(sa.select(*columns).where(*there)):
+            stored.setdefault(row.photo_key, []).append(row)
+    found: list[tuple[PictureTask, dict[str, Any]]] = []
+    for task in tasks:
+        for row in stored.get(task.photo_key or "", ()):
+            if is_covered_by(task.url, row.url):
+                values = {name: getattr(row, name) for name in _SETTLED}
+                found.append((task, values | {"reason": f"the photo is there from {row.url}"}))
+                break
+    return found
 
 
 def retry_pictures(engine: Engine) -> int:

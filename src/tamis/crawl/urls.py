@@ -49,6 +49,7 @@ class PrivateAddress(RowError):  # noqa: N818 - named after what it is
     """The host is an address of this machine or of a private network, and the settings do not allow that."""
 
 
+@lru_cache(maxsize=4096)
 def split_url(url: str) -> SplitResult:
     """Split and check an absolute URL: scheme in lower case, host in ASCII lower case, no default port, no fragment.
 
@@ -77,6 +78,7 @@ def split_url(url: str) -> SplitResult:
     return SplitResult(scheme, netloc, parts.path, parts.query, "")
 
 
+@lru_cache(maxsize=4096)
 def _ascii_host(host: str) -> str:
     try:
         address = ipaddress.ip_address(host)

@@ -29,7 +29,8 @@ from PIL import (
 )
 
 from tamis.errors import Unreadable
-from tamis.vision.formats import exif_orientation, extension, format_of, read_jpeg_header, read_webp_size, sniff
+from tamis.vision.formats import exif_orientation, extension, read_jpeg_header, sniff
+from tamis.vision.header import DEFAULT_LIMITS, Header, Limits, probe
 
 __all__ = ["DEFAULT_LIMITS", "Decoded", "Header", "Limits", "decode", "decode_rgb", "extension", "probe", "sniff"]
 
@@ -64,38 +65,10 @@ _DECODER_FAILURES = (
     struct.error,
     zlib.error,
 )
-_JPEG_MODES = {1: "L", 3: "RGB", 4: "CMYK"}
 #: Scales that libjpeg-turbo decodes with fast code.
 _DENOMINATORS = (8, 4, 2)
 #: Each scan of a progressive JPEG passes over the whole picture: a small file of thousands takes minutes.
 _MAX_SCANS = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What is refused before decoding: `max_pixels` in all, `max_bytes` of the file, `max_side` in pixels."""
-
-    max_pixels: int = 100_000_000
-    max_bytes: int = 64 * 2**20
-    max_side: int = 30_000
-
-
-DEFAULT_LIMITS = Limits()
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """What a file's header states.
-
-    `mode` is Pillow's name of the stored colour mode; `width` and `height` are those of the upright picture;
-    `orientation` is EXIF's, 1 to 8, already taken into account.
-    """
-
-    format: str
-    mode: str
-    width: int
-    height: int
-    orientation: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,28 +78,6 @@ class Decoded:
     header: Header
     image_rgb: ImageRGB
     denominator: int
-
-
-def probe(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Header:
-    """Return what the header states, without decoding pixels.
-
-    Raises:
-        Unreadable: no picture, a damaged header, or one beyond the limits.
-    """
-    if len(data) > limits.max_bytes:
-        raise Unreadable(f"{len(data)} bytes exceed the limit of {limits.max_bytes}")
-    name = format_of(data)
-    if name == "JPEG":
-        stated = read_jpeg_header(data)
-        mode = _JPEG_MODES.get(stated.components)
-        if mode is None:
-            raise Unreadable(f"JPEG of {stated.components} components")
-        return _upright_header(name, mode, (stated.width, stated.height), stated.orientation, limits)
-    if name == "WEBP":
-        # Pillow's WebP reader takes memory for the whole canvas as soon as it is opened.
-        _check_size(*read_webp_size(data), limits)
-    mode, stored_wh, orientation = _read_pillow_header(name, data)
-    return _upright_header(name, mode, stored_wh, orientation, limits)
 
 
 def decode_rgb(
@@ -162,21 +113,6 @@ def decode(
     return Decoded(header, _turn_upright(stored, header.orientation), denominator)
 
 
-def _check_size(width: int, height: int, limits: Limits) -> None:
-    if width <= 0 or height <= 0:
-        raise Unreadable("zero-sized")
-    if width * height > limits.max_pixels:
-        raise Unreadable(f"{width}x{height} pixels exceed the limit of {limits.max_pixels}")
-    if max(width, height) > limits.max_side:
-        raise Unreadable(f"{width}x{height} pixels exceed the limit of {limits.max_side} a side")
-
-
-def _upright_header(name: str, mode: str, stored_wh: tuple[int, int], orientation: int, limits: Limits) -> Header:
-    width, height = stored_wh if orientation <= 4 else stored_wh[::-1]
-    _check_size(width, height, limits)
-    return Header(name, mode, width, height, orientation)
-
-
 def _denominator(header: Header, at_least_wh: tuple[int, int] | None) -> int:
     if at_least_wh is None:
         return 1
@@ -189,7 +125,7 @@ def _denominator(header: Header, at_least_wh: tuple[int, int] | None) -> int:
 
 def _decode_jpeg(data: bytes, header: Header, denominator: int) -> ImageRGB | None:
     """Decode through libjpeg-turbo; None for what its simple interface does not do (CMYK, rare subsampling)."""
-    if data.count(b"\xff\xda") > _MAX_SCANS:
+    if not read_jpeg_header(data).one_scan and data.count(b"\xff\xda") > _MAX_SCANS:
         raise Unreadable(f"JPEG of more than {_MAX_SCANS} scans")
     if header.mode == "CMYK":
         return None
@@ -212,8 +148,12 @@ def _decode_jpeg(data: bytes, header: Header, denominator: int) -> ImageRGB | No
     return pixels
 
 
-def _read_pillow_header(name: str, data: bytes) -> tuple[str, tuple[int, int], int]:
-    """Return mode, stored size and orientation; Pillow's TIFF reader states the upright size, which is undone."""
+def read_pillow_header(name: str, data: bytes) -> tuple[str, tuple[int, int], int]:
+    """Return mode, stored size and orientation; Pillow's TIFF reader states the upright size, which is undone.
+
+    Raises:
+        Unreadable: the header is damaged.
+    """
     try:
         with _PLUGINS[name](BytesIO(data), "") as picture:
             orientation = _orientation(picture)

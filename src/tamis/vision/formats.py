@@ -151,44 +151,55 @@ def exif_orientation(exif: bytes) -> int:
 
 @dataclass(frozen=True, slots=True)
 class JpegHeader:
-    """Facts of a JPEG's frame header; the size is as stored, before the orientation is applied."""
+    """Facts of a JPEG's frame header; the size is as stored, before the orientation is applied.
+
+    `one_scan` tells that the first scan holds the whole picture, so that decoders read no other.
+    """
 
     width: int
     height: int
     components: int
     orientation: int
+    one_scan: bool = False
 
 
 #: Markers that start a frame: SOF0 to SOF15 but for DHT (C4), JPG (C8) and DAC (CC).
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_SEQUENTIAL_MARKERS = frozenset({0xC0, 0xC1})
 _STANDALONE_MARKERS = frozenset({0x01, *range(0xD0, 0xD8)})
 
 
 def read_jpeg_header(data: bytes) -> JpegHeader:
-    """Walk the marker segments up to the frame header (ITU-T T.81, annex B); nothing is decoded.
+    """Walk the marker segments up to the first scan (ITU-T T.81, annex B); nothing is decoded.
 
     Raises:
         Unreadable: the segments end before a frame header, or are no JPEG segments.
     """
     position, orientation = 2, 1
-    while position + 4 <= len(data):
-        if data[position] != 0xFF:
-            raise Unreadable("damaged JPEG header")
+    frame: JpegHeader | None = None
+    while position + 4 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]
         if marker == 0xFF or marker in _STANDALONE_MARKERS:
             position += 1 if marker == 0xFF else 2
             continue
         length = int.from_bytes(data[position + 2 : position + 4], "big")
         body = data[position + 4 : position + 2 + length]
-        if marker in _FRAME_MARKERS and len(body) >= 6:
+        if frame is None and marker in _FRAME_MARKERS and len(body) >= 6:
             height, width = struct.unpack_from(">HH", body, 1)
-            return JpegHeader(width, height, body[5], orientation)
-        if marker in (0xD8, 0xD9, 0xDA) or length < 2:
-            raise Unreadable("damaged JPEG header")
-        if marker == 0xE1 and body.startswith(b"Exif\x00\x00"):
+            frame = JpegHeader(width, height, body[5], orientation)
+            if marker not in _SEQUENTIAL_MARKERS:
+                return frame
+        elif frame is not None and marker == 0xDA:
+            one_scan = body[:1] == bytes([frame.components])
+            return JpegHeader(frame.width, frame.height, frame.components, frame.orientation, one_scan)
+        elif marker in (0xD8, 0xD9, 0xDA) or length < 2:
+            break
+        elif marker == 0xE1 and body.startswith(b"Exif\x00\x00"):
             orientation = exif_orientation(body)
         position += 2 + length
-    raise Unreadable("truncated")
+    if frame is None:
+        raise Unreadable("truncated" if position + 4 > len(data) else "damaged JPEG header")
+    return frame
 
 
 def read_webp_size(data: bytes) -> tuple[int, int]:

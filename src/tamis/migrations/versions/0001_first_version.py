@@ -202,6 +202,7 @@ def create_picture() -> None:
         sa.Column("item_id", key(), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("url_key", digest(32), nullable=False),
+        sa.Column("photo_key", digest(32), nullable=True),
         sa.Column("url", sa.Text(), nullable=False),
         sa.Column("host", exact(255), nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
@@ -220,6 +221,7 @@ def create_picture() -> None:
         if_not_exists=True,
     )
     create_index("ix_picture_image_id", "picture", ["image_id"])
+    create_index("ix_picture_photo_key", "picture", ["photo_key"])
     create_index("ix_picture_state_host", "picture", ["state", "host"])
     create_index("ix_picture_url_key", "picture", ["url_key"])
 
