@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -133,7 +133,9 @@ def calibration_figure(curve: Sequence[Sequence[float]]) -> Markup:
     return _svg(plot.width, plot.height, parts, "Calibration")
 
 
-def stacked_figure(names: Sequence[str], counts: Sequence[Sequence[int]], series: Sequence[str]) -> Markup:
+def stacked_figure(
+    names: Sequence[str], counts: Sequence[Sequence[int]], series: Sequence[str], title: str = "Samples by class"
+) -> Markup:
     """Return one bar a class, stacked from `counts` (classes, series), with its total at the end."""
     row, most = 24, max((sum(values) for values in counts), default=0) or 1
     labels = [shortened(name, 28) for name in names]
@@ -146,15 +148,43 @@ def stacked_figure(names: Sequence[str], counts: Sequence[Sequence[int]], series
         start = 0.0
         for number, value in enumerate(values):
             width = plot.x(start + value) - plot.x(start)
-            title = f"{names[place]}, {series[number]}: {value}"
+            told = f"{names[place]}, {series[number]}: {value}"
             parts.append(
                 Markup("<g><title>{}</title>{}</g>").format(
-                    title, _box(plot.x(start), middle - 8, max(0.0, width - 1), 16, f"series-{number}", 2)
+                    told, _box(plot.x(start), middle - 8, max(0.0, width - 1), 16, f"series-{number}", 2)
                 )
             )
             start += value
         parts.append(_text(plot.x(start) + 6, middle, str(sum(values)), "start"))
-    return _svg(plot.width, plot.height, parts, "Samples by class")
+    return _svg(plot.width, plot.height, parts, title)
+
+
+def shares_figure(
+    sizes: Sequence[int], curves: Mapping[str, Sequence[float]], limit: float, marked: Sequence[int | None]
+) -> Markup:
+    """Return a curve of shares over target sizes for each of `curves`, `limit` dashed, its marked size as a dot."""
+    plot = Plot(440, 260, (0, len(sizes) - 1), (0, 1), left=48)
+    parts = [_grid(plot, [0, 0.25, 0.5, 0.75, 1])]
+    parts += [
+        _text(plot.x(place), plot.height - 14, str(size), "middle")
+        for place, size in enumerate(sizes)
+        if place % 2 == 0
+    ]
+    dashed = Markup('<line x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}" class="ideal"/>')
+    parts.append(dashed.format(plot.left, plot.y(limit), plot.width - plot.right, plot.y(limit)))
+    for style, mark, (name, values) in zip(("line", "line other"), marked, curves.items(), strict=True):
+        points = " ".join(f"{plot.x(place):.1f},{plot.y(value):.1f}" for place, value in enumerate(values))
+        parts.append(Markup('<polyline points="{}" class="{}"/>').format(points, style))
+        for place, value in enumerate(values):
+            chosen = sizes[place] == mark
+            parts.append(
+                Markup('<circle cx="{:.1f}" cy="{:.1f}" r="{}" class="{}"><title>{}</title></circle>').format(
+                    plot.x(place), plot.y(value), 6 if chosen else 3,
+                    ("dot" if chosen else "point") + style.removeprefix("line"),
+                    f"{sizes[place]} px, {name}: {value:.1%} enlarged",
+                )
+            )  # fmt: skip
+    return _svg(plot.width, plot.height, parts, "Share of enlarged pictures by target size")
 
 
 def shortened(name: str, most: int) -> str:
