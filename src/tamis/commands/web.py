@@ -93,6 +93,27 @@ def sizes_report(session: Session, folder: Path | None, most: float, out: Path |
     session.finish(summary | {"report": str(path)}, *lines, f"report: {path}")
 
 
+@report.command(name="curation")
+@click.option("--samples", type=click.IntRange(1, 40), default=8, show_default=True,
+              help="Pictures shown of each kind, and on each side of each threshold.")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="The page.  [default: reports/curation.html in the project]")  # fmt: skip
+@project_option
+def curation_report(session: Session, samples: int, out: Path | None) -> None:
+    """What each step kept, doubted and rejected: counts, scores with their thresholds, and samples.
+
+    The pictures nearest to each threshold show what moving it would do.
+    """
+    from tamis.display import table  # noqa: PLC0415 - loaded on use
+    from tamis.report.curation import FATES, write_curation_report  # noqa: PLC0415
+
+    path = out or session.project.path("reports", "curation.html")
+    curation = write_curation_report(session.project, path, samples, session.progress("curation"))
+    rows = [(step.title, step.entered, *(step.amount(fate) for fate in FATES)) for step in curation.steps]
+    lines = [*table(("step", "came", *FATES), rows), ""]
+    session.finish(curation.to_json() | {"report": str(path)}, *lines, f"report: {path}")
+
+
 @click.command()
 @click.option("--project", "folder", type=click.Path(path_type=Path), default=Path("demo"), metavar="DIR",
               help="Folder of the demo's project; made anew.", show_default=True)  # fmt: skip
