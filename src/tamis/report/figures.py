@@ -165,7 +165,7 @@ def stacked_figure(
                         middle - 8,
                         max(0.0, width - 1),
                         16,
-                        styles[number] if styles else f"series-{number}",
+                        style,
                         2,
                     ),
                 )
