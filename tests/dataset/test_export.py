@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tamis.blobs import BlobStore
-from tamis.dataset.export import DESCRIPTION, EXPORTERS, ExportOptions, export, folder_names
+from tamis.dataset.export import DESCRIPTION, EXPORTERS, ExportOptions, export, export_sizes, folder_names
 from tamis.dataset.manifest import Sample, Snapshot
 from tamis.errors import Interrupted, UserError
 from tamis.labels import Attribute
@@ -246,3 +246,41 @@ def test_class_folders_are_safe_and_distinct(values: list[str]) -> None:
 )
 def test_hostile_names(value: str, name: str) -> None:
     assert folder_names([value])[value] == name
+
+
+def test_several_sizes_are_exports_of_their_own(snapshot: Snapshot, tmp_path: Path) -> None:
+    options = {
+        "40": ExportOptions(rendering=Rendering((40, 40), "letterbox")),
+        "200": ExportOptions(rendering=Rendering((200, 200))),
+        "larger": ExportOptions(rendering=Rendering((200, 200), enlarge=True)),
+    }
+    reports = export_sizes(snapshot, "folders", tmp_path / "out", options)
+    assert {name: report.written for name, report in reports.items()} == dict.fromkeys(options, 5)
+    sizes = {
+        name: {Image.open(io.BytesIO(path.read_bytes())).size for path in (tmp_path / "out" / name).rglob("*.jpg")}
+        for name in options
+    }
+    assert sizes == {"40": {(40, 40)}, "200": {(100, 100)}, "larger": {(200, 200)}}
+    alone = export(snapshot, "folders", tmp_path / "alone", options["40"])
+    assert alone.written == 5
+    assert files(tmp_path / "alone") == files(tmp_path / "out" / "40")
+    again = export_sizes(snapshot, "folders", tmp_path / "out", options)
+    assert [report.written for report in again.values()] == [0, 0, 0]
+    with pytest.raises(UserError, match="holds an export of one size"):
+        export_sizes(snapshot, "folders", tmp_path / "alone", options)
+
+
+def test_a_stop_between_sizes_goes_on(snapshot: Snapshot, tmp_path: Path) -> None:
+    options = {str(side): ExportOptions(rendering=Rendering((side, side))) for side in (20, 30)}
+    stop = Event()
+
+    def progress(done: int, total: int | None, text: str) -> None:
+        assert text.startswith("20")
+        if done == total:
+            stop.set()
+
+    with pytest.raises(Interrupted, match="stopped after 0 of 4 pictures"):
+        export_sizes(snapshot, "folders", tmp_path / "out", options, progress=progress, stop=stop)
+    reports = export_sizes(snapshot, "folders", tmp_path / "out", options)
+    assert (reports["20"].written, reports["30"].written) == (0, 5)
+    assert len(list((tmp_path / "out").rglob("*.jpg"))) == 8

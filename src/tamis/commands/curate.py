@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,45 @@ _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
 @click.command()
-@click.argument("folder", type=_FOLDER)
+@click.argument("folder", type=_FOLDER, required=False)
+@click.option("--move", "aside", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+              help="Put the copies aside into DIR, with an undo file; the ones to keep stay.")  # fmt: skip
+@click.option("--undo", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE",
+              help="Put back what --move put aside; FILE is its undo file.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
-def dedupe(folder: Path, as_json: bool) -> None:
+def dedupe(folder: Path | None, aside: Path | None, undo: Path | None, as_json: bool) -> int:
     """Find copies among the pictures of FOLDER: exact, re-encoded, resized, cropped, marked, mirrored.
 
-    Nothing is moved or deleted. Each cluster names the one to keep, and what the others are to it.
+    Each cluster names the one to keep, and what the others are to it. Nothing is moved or deleted, unless --move
+    names a folder outside of FOLDER: the copies then go there under the same relative paths. Nothing is overwritten,
+    symbolic links stay, and `tamis dedupe --undo DIR/tamis-undo.jsonl` puts everything back, also after a kill.
     """
-    from tamis.vision.dedupe import dedupe_folder  # noqa: PLC0415 - loaded on use
-
-    session = Session(folder, as_json)
+    session = Session(folder or Path(), as_json)
     session.catch_interrupts()
+    try:
+        if undo is not None:
+            if folder is not None or aside is not None:
+                raise click.UsageError("--undo stands alone: its file knows the folders")
+            return _undo(session, undo)
+        if folder is None:
+            raise click.UsageError("name the FOLDER that holds the pictures, or an undo file with --undo")
+        return _dedupe(session, folder, aside)
+    finally:
+        session.close()
+
+
+def _dedupe(session: Session, folder: Path, aside: Path | None) -> int:
+    from tamis.vision.aside import put_aside  # noqa: PLC0415 - loaded on use
+    from tamis.vision.dedupe import dedupe_folder  # noqa: PLC0415
+
     show = session.progress("dedupe")
-    report = dedupe_folder(folder, progress=lambda text, done, total: show(done, total, text))
+
+    def tell(text: str, done: int, total: int) -> None:
+        if session.stop.is_set():
+            raise click.Abort  # nothing is changed yet
+        show(done, total, text)
+
+    report = dedupe_folder(folder, progress=tell)
     lines = []
     for cluster in report["clusters"]:
         lines.append(cluster["keep"])
@@ -33,7 +60,27 @@ def dedupe(folder: Path, as_json: bool) -> None:
     lines += [f"unreadable: {row['file']}: {row['reason']}" for row in report["unreadable"]]
     losers = sum(len(cluster["members"]) for cluster in report["clusters"])
     lines.append(f"{report['images']} pictures, {len(report['clusters'])} clusters, {losers} copies")
-    session.finish(report, *lines)
+    if aside is None:
+        session.finish(report, *lines)
+        return 0
+    clusters = [(one["keep"], [member["file"] for member in one["members"]]) for one in report["clusters"]]
+    moves = put_aside(folder, clusters, aside, session.progress("move"), session.stop)
+    lines += [f"left: {row['file']}: {row['reason']}" for row in moves["left"]]
+    lines.append(f"{len(moves['moved'])} copies put aside into {aside}")
+    if moves["undo"]:
+        lines.append(f"to put them back: tamis dedupe --undo {shlex.quote(moves['undo'])}")
+    session.finish({**report, **moves}, *lines)
+    return 0
+
+
+def _undo(session: Session, undo: Path) -> int:
+    from tamis.vision.aside import put_back  # noqa: PLC0415 - loaded on use
+
+    restored = put_back(undo, session.progress("undo"), session.stop)
+    lines = [f"failed: {row['file']}: {row['reason']}" for row in restored["failed"]]
+    lines.append(f"{restored['restored']} put back, {restored['present']} in their place already")
+    session.finish(restored, *lines)
+    return 1 if restored["failed"] else 0
 
 
 @click.command()

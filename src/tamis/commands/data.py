@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,20 @@ import click
 from tamis.commands.session import Session, project_option
 from tamis.display import table
 
+_SIZE_HELP = "Pixels of the square to fit into, or WxH; given again, each in a folder of its own."
 _FIT_HELP = "What becomes of another aspect.  [default: inside]"
+
+
+def _read_sizes(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) -> list[tuple[int, int]]:
+    """A side or two each, such as 224 or 640x480."""
+    sizes = []
+    for text in given:
+        match = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", text)
+        size = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+        if not all(1 <= side <= 16_384 for side in size):
+            raise click.BadParameter(f"{text!r} is no size: give pixels from 1 to 16384 such as 224, or 640x480")
+        sizes.append(size)
+    return sizes
 
 
 @click.group()
@@ -90,33 +104,46 @@ def snapshot(session: Session, name: str | None) -> None:
 @click.option("--format", "form", required=True, metavar="F", help="csv or folders.")
 @click.option("--out", type=click.Path(path_type=Path), help="Where to.  [default: exports/SNAPSHOT-F]")
 @click.option("--attribute", default="", help="For folders: whose classes name them.  [default: the first]")
-@click.option("--size", type=click.IntRange(min=1), help="Longer side in pixels; nothing is enlarged.")
+@click.option("--size", "sizes", multiple=True, metavar="N|WxH", callback=_read_sizes, help=_SIZE_HELP)
 @click.option("--fit", type=click.Choice(["inside", "letterbox", "crop", "stretch"]), default="inside", help=_FIT_HELP)
+@click.option("--enlarge", is_flag=True, help="Enlarge what is smaller than --size.")
 @click.option("--image-format", type=click.Choice(["jpeg", "png", "webp"]), default="jpeg", help="Of the pictures.")
 @project_option
 def export(session: Session, snapshot: str, form: str, out: Path | None, **options: Any) -> int:
     """Write a snapshot out for other tools; SNAPSHOT is a name or a folder.
 
     csv: one row a sample with its labels and where it came from. folders: pictures in clean/CLASS and
-    questionable/CLASS. An export that was stopped goes on where it was.
+    questionable/CLASS. An export that was stopped goes on where it was. Nothing is enlarged without --enlarge;
+    `tamis report sizes` shows what each size would enlarge. Several sizes: --size 224 --size 384.
     """
-    from tamis.dataset.export import ExportOptions  # noqa: PLC0415 - loaded on use
+    from tamis.dataset.export import ExportOptions, export_sizes  # noqa: PLC0415 - loaded on use
     from tamis.dataset.export import export as write_out  # noqa: PLC0415
     from tamis.dataset.manifest import Snapshot  # noqa: PLC0415
     from tamis.modelling import snapshot_folder  # noqa: PLC0415
     from tamis.vision.render import Rendering  # noqa: PLC0415
 
     frozen = Snapshot.read(snapshot_folder(session.project, snapshot))
-    size_wh = (options["size"], options["size"]) if options["size"] else None
-    rendering = Rendering(size_wh, options["fit"], options["image_format"])
-    chosen = ExportOptions(options["attribute"], rendering)
+    chosen = {
+        "" if size is None else str(size[0]) if size[0] == size[1] else f"{size[0]}x{size[1]}": ExportOptions(
+            options["attribute"], Rendering(size, options["fit"], options["image_format"], enlarge=options["enlarge"])
+        )
+        for size in options["sizes"] or [None]
+    }
     folder = out or session.folder / "exports" / f"{frozen.name}-{form}"
-    report = write_out(frozen, form, folder, chosen, progress=session.progress("export"), stop=session.stop)
-    lines = [f"{report.written} written, {report.skipped} there already, in {report.out}"]
-    lines += [f"  {count} left out: {reason}" for reason, count in report.left_out.items()]
-    lines += [f"  failed: {name}: {reason}" for name, reason in report.failed]
-    session.finish(asdict(report), *lines)
-    return 1 if report.failed else 0
+    show = session.progress("export")
+    if len(chosen) == 1:
+        only = write_out(frozen, form, folder, *chosen.values(), progress=show, stop=session.stop)
+        reports, document = [only], asdict(only)
+    else:
+        by_size = export_sizes(frozen, form, folder, chosen, progress=show, stop=session.stop)
+        reports, document = list(by_size.values()), {size: asdict(report) for size, report in by_size.items()}
+    lines = []
+    for report in reports:
+        lines.append(f"{report.written} written, {report.skipped} there already, in {report.out}")
+        lines += [f"  {count} left out: {reason}" for reason, count in report.left_out.items()]
+        lines += [f"  failed: {name}: {reason}" for name, reason in report.failed]
+    session.finish(document, *lines)
+    return 1 if any(report.failed for report in reports) else 0
 
 
 @click.command()

@@ -64,6 +64,56 @@ def model_report(session: Session, name: str) -> None:
     session.finish({"report": str(path)}, f"report: {path}")
 
 
+@report.command(name="sizes")
+@click.option("--folder", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="DIR",
+              help="Measure the pictures of a plain folder instead; needs no project.")  # fmt: skip
+@click.option("--max-enlarged", "most", type=click.FloatRange(0, 1), default=0.1, show_default=True,
+              help="Share of pictures that the proposed target may enlarge.")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="The page.  [default: reports/sizes.html in the project, or sizes.html here]")  # fmt: skip
+@project_option
+def sizes_report(session: Session, folder: Path | None, most: float, out: Path | None) -> None:
+    """How large the kept pictures are, what each target size from 64 to 1080 would enlarge, and a proposal."""
+    from tamis.display import table  # noqa: PLC0415 - loaded on use
+    from tamis.report.sizes import folder_sizes, project_sizes, write_sizes_report  # noqa: PLC0415
+
+    show = session.progress("sizes")
+    if folder is not None:
+        name, path = folder.resolve().name, out or Path("sizes.html")
+        sizes = folder_sizes(folder, show)
+    else:
+        name, path = session.project.settings.project.name, out or session.project.path("reports", "sizes.html")
+        sizes = project_sizes(session.project, show)
+    summary = write_sizes_report(name, sizes, path, most)
+    rows = [(one["size"], f"{one['inside']:.1%}", f"{one['crop']:.1%}") for one in summary["targets"]]
+    lines = [f"{summary['pictures']} pictures; enlarged at each target:", ""]
+    lines += [*table(("pixels", "inside, letterbox", "crop, stretch"), rows), ""]
+    for fit, size in summary["proposed"].items():
+        lines.append(f"proposed for {fit}: " + (f"{size} px" if size else "none, the pictures are too small"))
+    session.finish(summary | {"report": str(path)}, *lines, f"report: {path}")
+
+
+@report.command(name="curation")
+@click.option("--samples", type=click.IntRange(1, 40), default=8, show_default=True,
+              help="Pictures shown of each kind, and on each side of each threshold.")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="The page.  [default: reports/curation.html in the project]")  # fmt: skip
+@project_option
+def curation_report(session: Session, samples: int, out: Path | None) -> None:
+    """What each step kept, doubted and rejected: counts, scores with their thresholds, and samples.
+
+    The pictures nearest to each threshold show what moving it would do.
+    """
+    from tamis.display import table  # noqa: PLC0415 - loaded on use
+    from tamis.report.curation import FATES, write_curation_report  # noqa: PLC0415
+
+    path = out or session.project.path("reports", "curation.html")
+    curation = write_curation_report(session.project, path, samples, session.progress("curation"))
+    rows = [(step.title, step.entered, *(step.amount(fate) for fate in FATES)) for step in curation.steps]
+    lines = [*table(("step", "came", *FATES), rows), ""]
+    session.finish(curation.to_json() | {"report": str(path)}, *lines, f"report: {path}")
+
+
 @click.command()
 @click.option("--project", "folder", type=click.Path(path_type=Path), default=Path("demo"), metavar="DIR",
               help="Folder of the demo's project; made anew.", show_default=True)  # fmt: skip

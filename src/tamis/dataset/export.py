@@ -186,6 +186,42 @@ def export(
     return target.report()
 
 
+def export_sizes(
+    snapshot: Snapshot,
+    form: str,
+    out: Path,
+    options: Mapping[str, ExportOptions],
+    *,
+    progress: Progress | None = None,
+    stop: Event | None = None,
+) -> dict[str, ExportReport]:
+    """Write a snapshot once for each of several renderings, each an export of its own in a folder below `out`.
+
+    Args:
+        snapshot: what to write.
+        form: name of the format.
+        out: holds one folder a rendering; nothing else is touched.
+        options: name of the folder -> options of that export.
+        progress: as for `export`; the text begins with the folder's name.
+        stop: set it to end cleanly.
+
+    Raises:
+        UserError: as `export`; the folder `out` is itself an export.
+        Interrupted: `stop` was set.
+    """
+    if (out / DESCRIPTION).exists():
+        raise UserError(f"{out} holds an export of one size: choose another folder for several")
+    reports = {}
+    for name, chosen in options.items():
+
+        def show(done: int, total: int | None, text: str, name: str = name) -> None:
+            if progress is not None:
+                progress(done, total, f"{name} {text}".rstrip())
+
+        reports[name] = export(snapshot, form, out / name, chosen, progress=show, stop=stop)
+    return reports
+
+
 def _claim(out: Path, facts: dict[str, Any]) -> None:
     """Make the folder that of this export; raises UserError if it is that of something else."""
     out.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -133,8 +133,17 @@ def calibration_figure(curve: Sequence[Sequence[float]]) -> Markup:
     return _svg(plot.width, plot.height, parts, "Calibration")
 
 
-def stacked_figure(names: Sequence[str], counts: Sequence[Sequence[int]], series: Sequence[str]) -> Markup:
-    """Return one bar a class, stacked from `counts` (classes, series), with its total at the end."""
+def stacked_figure(
+    names: Sequence[str],
+    counts: Sequence[Sequence[int]],
+    series: Sequence[str],
+    title: str = "Samples by class",
+    styles: Sequence[str] = (),
+) -> Markup:
+    """Return one bar a class, stacked from `counts` (classes, series), with its total at the end.
+
+    `styles` are the classes of the style sheet for the series; without them they are `series-0` and so on.
+    """
     row, most = 24, max((sum(values) for values in counts), default=0) or 1
     labels = [shortened(name, 28) for name in names]
     room = 12 + max((len(name) for name in labels), default=0) * _LABEL * _CHARACTER
@@ -146,15 +155,80 @@ def stacked_figure(names: Sequence[str], counts: Sequence[Sequence[int]], series
         start = 0.0
         for number, value in enumerate(values):
             width = plot.x(start + value) - plot.x(start)
-            title = f"{names[place]}, {series[number]}: {value}"
+            style = styles[number] if styles else f"series-{number}"
+            told = f"{names[place]}, {series[number]}: {value}"
             parts.append(
                 Markup("<g><title>{}</title>{}</g>").format(
-                    title, _box(plot.x(start), middle - 8, max(0.0, width - 1), 16, f"series-{number}", 2)
+                    told,
+                    _box(
+                        plot.x(start),
+                        middle - 8,
+                        max(0.0, width - 1),
+                        16,
+                        style,
+                        2,
+                    ),
                 )
             )
             start += value
         parts.append(_text(plot.x(start) + 6, middle, str(sum(values)), "start"))
-    return _svg(plot.width, plot.height, parts, "Samples by class")
+    return _svg(plot.width, plot.height, parts, title)
+
+
+def histogram_figure(
+    edges: Sequence[float],
+    counts: Sequence[int],
+    styles: Sequence[str],
+    marks: Sequence[tuple[str, float]],
+    title: str,
+) -> Markup:
+    """Return bars of `counts` between `edges`, each in its style, with a named line at each of `marks`."""
+    most = max(counts, default=0) or 1
+    plot = Plot(520, 210, (edges[0], edges[-1]), (0, most), right=26, top=18 + 16 * len(marks))
+    parts = [_grid(plot, [0]), _text(plot.left - 8, plot.y(most), f"{most}", "end")]
+    for place in range(5):
+        value = edges[0] + (edges[-1] - edges[0]) * place / 4
+        parts.append(_text(plot.x(value), plot.height - 14, f"{value:.3g}", "middle"))
+    for low, high, count, style in zip(edges, edges[1:], counts, styles, strict=False):
+        if count:
+            left, top = plot.x(low), min(plot.y(count), plot.y(0) - 1.5)  # one in a million is still to be seen
+            bar = _box(left + 0.5, top, max(1.0, plot.x(high) - left - 1), plot.y(0) - top, style, 1)
+            parts.append(Markup("<g><title>{}</title>{}</g>").format(f"{low:.3g} to {high:.3g}: {count}", bar))
+    for place, (name, value) in enumerate(marks):
+        x, y = plot.x(value), 12 + 16 * place
+        line = Markup('<line x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}" class="mark"/>')
+        parts.append(line.format(x, y + 6, x, plot.y(0)))
+        right = x > plot.width / 2
+        parts.append(_text(x + (6 if not right else -6), y, f"{name} {value:g}", "end" if right else "start"))
+    return _svg(plot.width, plot.height, parts, title)
+
+
+def shares_figure(
+    sizes: Sequence[int], curves: Mapping[str, Sequence[float]], limit: float, marked: Sequence[int | None]
+) -> Markup:
+    """Return a curve of shares over target sizes for each of `curves`, `limit` dashed, its marked size as a dot."""
+    plot = Plot(440, 260, (0, len(sizes) - 1), (0, 1), left=48)
+    parts = [_grid(plot, [0, 0.25, 0.5, 0.75, 1])]
+    parts += [
+        _text(plot.x(place), plot.height - 14, str(size), "middle")
+        for place, size in enumerate(sizes)
+        if place % 2 == 0
+    ]
+    dashed = Markup('<line x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}" class="ideal"/>')
+    parts.append(dashed.format(plot.left, plot.y(limit), plot.width - plot.right, plot.y(limit)))
+    for style, mark, (name, values) in zip(("line", "line other"), marked, curves.items(), strict=True):
+        points = " ".join(f"{plot.x(place):.1f},{plot.y(value):.1f}" for place, value in enumerate(values))
+        parts.append(Markup('<polyline points="{}" class="{}"/>').format(points, style))
+        for place, value in enumerate(values):
+            chosen = sizes[place] == mark
+            parts.append(
+                Markup('<circle cx="{:.1f}" cy="{:.1f}" r="{}" class="{}"><title>{}</title></circle>').format(
+                    plot.x(place), plot.y(value), 6 if chosen else 3,
+                    ("dot" if chosen else "point") + style.removeprefix("line"),
+                    f"{sizes[place]} px, {name}: {value:.1%} enlarged",
+                )
+            )  # fmt: skip
+    return _svg(plot.width, plot.height, parts, "Share of enlarged pictures by target size")
 
 
 def shortened(name: str, most: int) -> str:

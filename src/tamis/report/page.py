@@ -54,7 +54,12 @@ def data_url(image_rgb: NDArray[np.uint8]) -> str:
     picture.thumbnail((_THUMBNAIL, _THUMBNAIL))
     stream = BytesIO()
     picture.save(stream, "JPEG", quality=_QUALITY)
-    return f"data:image/jpeg;base64,{b64encode(stream.getvalue()).decode()}"
+    return jpeg_url(stream.getvalue())
+
+
+def jpeg_url(data: bytes) -> str:
+    """Return the bytes of a JPEG as a data URL."""
+    return f"data:image/jpeg;base64,{b64encode(data).decode()}"
 
 
 def web_address(url: str) -> str:

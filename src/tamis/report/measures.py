@@ -1,0 +1,200 @@
+"""The scores of each step and the settings that decide over them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+import sqlalchemy as sa
+
+from tamis import schema
+from tamis.config import DuplicatesSettings, Settings
+from tamis.dataset.candidates import public_id
+from tamis.dataset.claims import active_claims
+from tamis.report.scores import Measure, Threshold
+from tamis.stages.policy import WHOLE
+from tamis.vision.boxes import CropBox, expand
+from tamis.vision.clusters import Clustering
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is shown of an image: the whole (`crop_xyxy` None) or a crop of it, and a name that people can look up."""
+
+    sha256: str
+    crop_xyxy: CropBox | None
+    name: str
+
+
+def measures(settings: Settings) -> Mapping[str, list[Measure]]:
+    """Return the measures of each step that has any."""
+    return {
+        "inspect": _of_inspection(settings),
+        "duplicates": _of_pairs(settings.duplicates, "image", settings),
+        "detect": _of_detections(settings),
+        "regionduplicates": _of_pairs(settings.regionduplicates, "region", settings),
+        "classify": _of_filter(settings),
+    }
+
+
+def _of_inspection(settings: Settings) -> list[Measure]:
+    asked, facts, image = settings.inspect, schema.inspection.c, schema.image.c
+    long = sa.case((facts.width > facts.height, facts.width), else_=facts.height)
+    short = sa.case((facts.width > facts.height, facts.height), else_=facts.width)
+
+    def rows(value: sa.ColumnElement[Any]) -> sa.Select[Any]:
+        query = sa.select(value.label("value"), image.id.label("name"), image.sha256)
+        return query.join(schema.image, image.id == facts.image_id).where(facts.readable.is_(sa.true()))
+
+    def show(row: sa.Row[Any]) -> tuple[Part, ...]:
+        return (Part(row.sha256, None, row.sha256[:12]),)
+
+    return [
+        Measure("Shorter side", "Shorter pictures are rejected; in pixels.", rows(short),
+                (Threshold("inspect.min_side", asked.min_side, 16),), ("rejected", "kept"), show),
+        Measure("Sharpness", "Less sharp pictures are questionable; 0 asks nothing.", rows(facts.sharpness),
+                (Threshold("inspect.min_sharpness", asked.min_sharpness, 0.5),), ("doubted", "kept"), show),
+        Measure("Contrast", "Flatter pictures are questionable.", rows(facts.contrast),
+                (Threshold("inspect.min_contrast", asked.min_contrast, 0.01),), ("doubted", "kept"), show),
+        Measure("Lettering", "Share of the picture; more is questionable, 1 asks nothing.", rows(facts.text_share),
+                (Threshold("inspect.max_text_share", asked.max_text_share, 0.1),), ("kept", "doubted"), show,
+                upper_holds=False),
+        Measure("Aspect", "Longer over shorter side; longer pictures are questionable.", rows(1.0 * long / short),
+                (Threshold("inspect.max_aspect", asked.max_aspect, 1),), ("kept", "doubted"), show,
+                upper_holds=False),
+    ]  # fmt: skip
+
+
+def _of_pairs(asked: DuplicatesSettings, level: str, settings: Settings) -> list[Measure]:
+    if not asked.enabled:
+        return []
+    relation = schema.relation.c
+    kinds = Clustering(mirrored=asked.mirrored, rotated=asked.rotated).joined
+    image, facts, region = schema.image.alias, schema.inspection.alias, schema.region.alias
+    columns: list[Any] = [relation.score.label("value"), relation.first_id.label("name"), relation.second_id]
+    query: Any = schema.relation
+    for side, member in (("a", relation.first_id), ("b", relation.second_id)):
+        its_image, its_facts, its_region = image(f"image_{side}"), facts(f"facts_{side}"), region(f"region_{side}")
+        if level == "region":
+            query = query.join(its_region, its_region.c.id == member)
+            query = query.join(its_image, its_image.c.id == its_region.c.image_id)
+            query = query.join(its_facts, its_facts.c.image_id == its_image.c.id)
+            shown = [*(its_region.c[name] for name in ("region_key", "x0", "y0", "x1", "y1")), its_facts.c.width,
+                     its_facts.c.height]  # fmt: skip
+            columns += [column.label(f"{side}_{column.name}") for column in shown]
+        else:
+            query = query.join(its_image, its_image.c.id == member)
+        columns.append(its_image.c.sha256.label(f"{side}_sha256"))
+    rows = sa.select(*columns).select_from(query).where(relation.level == level, relation.kind.in_(sorted(kinds)))
+
+    def show(row: sa.Row[Any]) -> tuple[Part, ...]:
+        found = row._mapping
+        if level == "image":
+            return tuple(Part(found[f"{s}_sha256"], None, found[f"{s}_sha256"][:12]) for s in "ab")
+        return tuple(_region_part({k[2:]: v for k, v in found.items() if k[:2] == f"{s}_"}, settings) for s in "ab")
+
+    section = "duplicates" if level == "image" else "regionduplicates"
+    return [
+        Measure("Score of compared pairs", "From the threshold on two are copies, and one of them goes.", rows,
+                (Threshold(f"{section}.threshold", asked.threshold, 0.1),), ("kept", "rejected"), show)
+    ]  # fmt: skip
+
+
+def _of_detections(settings: Settings) -> list[Measure]:
+    asked = settings.detect
+    if asked.model == WHOLE:
+        return []
+    region, facts, image = schema.region.c, schema.inspection.c, schema.image.c
+    width, height = region.x1 - region.x0, region.y1 - region.y0
+
+    def rows(value: sa.ColumnElement[Any], *conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:
+        names = ("region_key", "x0", "y0", "x1", "y1")
+        query = sa.select(
+            value.label("value"), region.id.label("name"), image.sha256, facts.width, facts.height,
+            *(region[name] for name in names),
+        )  # fmt: skip
+        query = query.join(schema.image, image.id == region.image_id)
+        query = query.join(schema.inspection, facts.image_id == region.image_id)
+        query = query.where(region.kind == "detected", region.superseded_at.is_(None), *conditions)
+        return query.where(region.class_name.in_(asked.classes)) if asked.classes else query
+
+    def show(row: sa.Row[Any]) -> tuple[Part, ...]:
+        return (_region_part(row._mapping, settings),)
+
+    sure = region.score >= asked.min_score
+    return [
+        Measure("Score of the detector", "Boxes below are not used; of the wanted classes.", rows(region.score),
+                (Threshold("detect.min_score", asked.min_score, 0.1),), ("rejected", "kept"), show),
+        Measure("Share of the picture", "Boxes that cover less are not used; of those with the score.",
+                rows(width * height / (1.0 * facts.width * facts.height), sure),
+                (Threshold("detect.min_share", asked.min_share, 0.02),), ("rejected", "kept"), show),
+        Measure("Shorter side of the object", "Smaller objects are rejected; in pixels, of boxes with the score.",
+                rows(sa.case((width < height, width), else_=height), sure),
+                (Threshold("detect.min_side", asked.min_side, 16),), ("rejected", "kept"), show),
+    ]  # fmt: skip
+
+
+def _of_filter(settings: Settings) -> list[Measure]:
+    asked = settings.classify
+    if not asked.attribute:
+        return []
+    table = schema.label.c
+    about = [table.attribute == asked.attribute, table.who == "model", table.region_id.is_not(None)]
+    if asked.model:
+        about.append(table.actor == PurePosixPath(asked.model).name)
+    claim = active_claims(*about).subquery("claim").c
+    value = _wanted(claim, settings)
+    region, facts, image = schema.region.c, schema.inspection.c, schema.image.c
+    rows = (
+        sa.select(
+            value.label("value"), region.id.label("name"), image.sha256, facts.width, facts.height,
+            claim.value.label("said"),
+            *(region[name] for name in ("region_key", "x0", "y0", "x1", "y1")),
+        )
+        .join(schema.region, region.id == claim.region_id)
+        .join(schema.image, image.id == region.image_id)
+        .join(schema.inspection, facts.image_id == region.image_id)
+        .where(region.superseded_at.is_(None), claim.value.is_not(None))
+    )  # fmt: skip
+
+    def show(row: sa.Row[Any]) -> tuple[Part, ...]:
+        part = _region_part(row._mapping, settings)
+        return (Part(part.sha256, part.crop_xyxy, f"{part.name}, {row.said}"),)
+
+    text = (
+        "Of the likeliest class where it is wanted; else the most that the wanted ones can have, never enough to keep."
+    )
+    return [
+        Measure(f"Probability that {asked.attribute} is wanted", text, rows,
+                (Threshold("classify.reject_below", min(asked.reject_below, asked.keep_from), 0.1),
+                 Threshold("classify.keep_from", asked.keep_from, 0.1)), ("rejected", "doubted", "kept"), show)
+    ]  # fmt: skip
+
+
+def _wanted(claim: Any, settings: Settings) -> sa.ColumnElement[Any]:
+    """A number that the thresholds judge as the verdicts do, from the likeliest class and its probability.
+
+    Where a wanted class is likeliest, its probability; where another is, the most that the wanted ones can have
+    together, which never keeps a region unless that class is the only unwanted one.
+    """
+    asked = settings.classify
+    classes = next((one.classes for one in settings.attributes if one.name == asked.attribute), ())
+    unwanted = sorted(set(classes) - set(asked.keep))
+    left, together = 1 - claim.confidence, len(asked.keep) * claim.confidence
+    doubt = max(0.0, asked.keep_from - 1e-9)
+    most: Any = sa.case((sa.and_(left < together, left < doubt), left), (together < doubt, together), else_=doubt)
+    alone = claim.confidence >= (asked.reject_below if len(asked.keep) > 1 else 0)
+    return sa.case(
+        (sa.and_(claim.value.in_(asked.keep), alone), claim.confidence),
+        (claim.value.in_(asked.keep), sa.case((together < doubt, together), else_=doubt)),
+        else_=left if len(unwanted) == 1 else most,
+    )
+
+
+def _region_part(row: Mapping[Any, Any], settings: Settings) -> Part:
+    box = (row["x0"], row["y0"], row["x1"], row["y1"])
+    detect = settings.detect
+    crop = expand(box, (row["width"], row["height"]), detect.margin, 1.0 if detect.square else None)
+    return Part(row["sha256"], crop, public_id(row["region_key"]))
