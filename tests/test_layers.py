@@ -18,7 +18,7 @@ LAYERS = (
     ("vision", "text", "extract", "recipes", "schema", "database", "migrations", "blobs", "models", "project"),
     ("engine", "crawl", "fetch", "stages", "dataset"),
     ("train",),
-    ("pipeline", "annotate", "report", "modelling", "insight", "status", "templates", "doctor", "demo"),
+    ("pipeline", "annotate", "report", "modelling", "insight", "status", "calibration", "templates", "doctor", "demo"),
     ("commands",),
     ("cli", "__main__"),
 )

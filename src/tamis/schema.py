@@ -445,6 +445,24 @@ label = Table(
     comment="Claims, never changed or deleted: a later claim of the same actor supersedes, a later row retracts.",
 )
 
+comparison = Table(
+    "comparison",
+    metadata,
+    _key("number of the claim; a larger one is later"),
+    Column("level", String(8), nullable=False, comment="image or region"),
+    Column("first_id", _id_type(), nullable=False, comment="smaller id of the pair"),
+    Column("second_id", _id_type(), nullable=False, comment="larger id of the pair"),
+    Column("same", Boolean, comment="whether both show the same shot; null says: seen and passed over"),
+    Column("actor", _exact(100), nullable=False, comment="the person by name"),
+    Column("created_at", Double, nullable=False, comment="when"),
+    Column("retracts", _id_type(), comment="row that this one takes back; then the row claims nothing itself"),
+    Column("batch", _digest(32), nullable=False, comment="rows said in one step share it, and are undone together"),
+    Index(None, "level", "first_id", "second_id"),
+    Index(None, "retracts"),
+    Index(None, "batch"),
+    comment="What people said of pairs: the same, or not. Never changed or deleted, like labels; clusters heed it.",
+)
+
 person = Table(
     "person",
     metadata,

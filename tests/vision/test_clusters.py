@@ -93,6 +93,28 @@ def test_people_have_the_last_word() -> None:
     assert divided == {1: (1, "keeper"), 2: (1, "edited")}
 
 
+def test_what_people_join_chains_and_keeps_its_kind_where_it_is_known() -> None:
+    found = as_dict(cluster([relation(1, 2), relation(2, 3)], Clustering(), facts=SIZES, verdicts={(2, 3): True}))
+    assert found == {1: (1, "keeper"), 2: (1, "edited"), 3: (1, "edited")}
+    weak = [relation(1, 2), relation(2, 3, "mirrored", 0.1)]
+    assert as_dict(cluster(weak, Clustering(), facts=SIZES, verdicts={(2, 3): True}))[3] == (1, "confirmed")
+
+
+@given(
+    st.lists(st.booleans(), min_size=10, max_size=10),
+    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.floats(0.5, 1.0)), max_size=20),
+)
+def test_the_kind_tells_whether_a_member_mirrors_its_keeper(
+    flipped: list[bool], pairs: list[tuple[int, int, float]]
+) -> None:
+    edges = [
+        relation(first, second, "mirrored" if flipped[first] != flipped[second] else "edited", score)
+        for first, second, score in {(min(a, b), max(a, b)): (a, b, score) for a, b, score in pairs if a != b}.values()
+    ]
+    for member in cluster(edges, Clustering(strong=0.7), facts=SIZES):
+        assert (member.kind == "mirrored") == (flipped[member.member_id] != flipped[member.keeper_id])
+
+
 IDS = st.integers(0, 9)
 EDGES = st.lists(
     st.builds(

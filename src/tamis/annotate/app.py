@@ -15,6 +15,7 @@ from starlette.types import Scope
 from tamis import __version__
 from tamis.annotate import (
     routes_annotate,
+    routes_copies,
     routes_dashboard,
     routes_items,
     routes_people,
@@ -30,6 +31,7 @@ from tamis.project import Project
 PAGES = {
     "/": "annotate.html",
     "/review": "review.html",
+    "/copies": "copies.html",
     "/items": "items.html",
     "/items/{item_id}": "item.html",
     "/dashboard": "dashboard.html",
@@ -79,6 +81,7 @@ def create_app(
         routes_people,
         routes_annotate,
         routes_review,
+        routes_copies,
         routes_items,
         routes_dashboard,
         routes_pictures,

@@ -40,15 +40,15 @@ def batch_of(actor: str, key: str) -> str:
 
 def record(connection: Connection, actor: str, key: str, claims: Sequence[NewClaim]) -> list[int]:
     """Add the claims of one step and return their ids; a step that is there already is returned as it is."""
-    _lock_person(connection, actor)
+    lock_person(connection, actor)
     batch = batch_of(actor, key)
-    if known := _ids_of_batch(connection, batch):
+    if known := ids_of_batch(connection, label, batch):
         return known
     now = time.time()
     rows = [_row(claim.attribute, actor, now, batch) | _subject_and_value(claim) for claim in claims]
     for part in chunks(rows):
         connection.execute(sa.insert(label), part)
-    return _ids_of_batch(connection, batch)
+    return ids_of_batch(connection, label, batch)
 
 
 def _subject_and_value(claim: NewClaim) -> dict[str, Any]:
@@ -79,15 +79,15 @@ def undo(connection: Connection, actor: str, key: str, step: str | None = None) 
 
     Undo is a step itself: sent again under the same `key` it returns what it took back the first time.
     """
-    _lock_person(connection, actor)
+    lock_person(connection, actor)
     own_batch = batch_of(actor, key)
     done = sa.select(label.c.retracts).where(label.c.batch == own_batch)
     if earlier := list(connection.execute(done).scalars()):
         return _stored(connection, label.c.id.in_(earlier))
-    batch = _last_batch(connection, actor) if step is None else batch_of(actor, step)
+    batch = last_batch(connection, label, actor) if step is None else batch_of(actor, step)
     if batch is None:
         return []
-    claims = _stored(connection, (label.c.batch == batch) & label.c.retracts.is_(None) & ~_is_taken_back())
+    claims = _stored(connection, (label.c.batch == batch) & label.c.retracts.is_(None) & ~is_taken_back(label))
     now = time.time()
     rows = [
         _row(claim.attribute, actor, now, own_batch)
@@ -99,31 +99,36 @@ def undo(connection: Connection, actor: str, key: str, step: str | None = None) 
     return claims
 
 
-def _last_batch(connection: Connection, actor: str) -> str | None:
+def last_batch(connection: Connection, table: sa.Table, actor: str) -> str | None:
+    """Return the batch of the person's last step in that table that was not taken back."""
+    column = table.c
     statement = (
-        sa.select(label.c.batch)
-        .where(label.c.who == "person", label.c.actor == actor, label.c.retracts.is_(None), label.c.batch.is_not(None))
-        .where(~_is_taken_back())
-        .order_by(label.c.id.desc())
+        sa.select(column.batch)
+        .where(column.actor == actor, column.retracts.is_(None), column.batch.is_not(None), ~is_taken_back(table))
+        .order_by(column.id.desc())
         .limit(1)
     )
+    if "who" in column:
+        statement = statement.where(column.who == "person")
     batch: str | None = connection.execute(statement).scalar()
     return batch
 
 
-def _is_taken_back() -> sa.ColumnElement[bool]:
-    later = label.alias("later")
-    return sa.exists().where(later.c.retracts == label.c.id)
+def is_taken_back(table: sa.Table) -> sa.ColumnElement[bool]:
+    """Condition on a row of that table: a later row takes it back."""
+    later = table.alias("later")
+    return sa.exists().where(later.c.retracts == table.c.id)
 
 
-def _lock_person(connection: Connection, actor: str) -> None:
+def lock_person(connection: Connection, actor: str) -> None:
     """Let one step of a person be written at a time, so that the same step sent twice at once is seen."""
     ensure_person(connection, actor)
     connection.execute(sa.select(person.c.name).where(person.c.name == actor).with_for_update())
 
 
-def _ids_of_batch(connection: Connection, batch: str) -> list[int]:
-    statement = sa.select(label.c.id).where(label.c.batch == batch).order_by(label.c.id)
+def ids_of_batch(connection: Connection, table: sa.Table, batch: str) -> list[int]:
+    """Return the rows of a step in that table, in the order in which they were added."""
+    statement = sa.select(table.c.id).where(table.c.batch == batch).order_by(table.c.id)
     return list(connection.execute(statement).scalars())
 
 

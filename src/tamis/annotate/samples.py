@@ -68,7 +68,7 @@ def read_samples(
         gallery = galleries.get(item_id, []) if item_id is not None else []
         owned = [*by_region.get(region_id, ()), *by_item.get(item_id or 0, ())]
         views[region_id] = SampleView(
-            **_picture_fields(settings, row),
+            **picture_fields(settings, row),
             verdict=verdicts.get(region_id, _NOT_CHOSEN),
             item=items.get(item_id) if item_id is not None else None,
             position=_place(gallery, row["image_id"]),
@@ -92,7 +92,8 @@ def _region_rows(connection: Connection, region_ids: Sequence[int]) -> dict[int,
     return rows
 
 
-def _picture_fields(settings: Settings, row: Mapping[str, Any]) -> dict[str, Any]:
+def picture_fields(settings: Settings, row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a sample's picture is and where it is rendered, from a row of its region with the image's facts."""
     box = (row["x0"], row["y0"], row["x1"], row["y1"])
     size_wh = (row["width"] or max(1, round(box[2])), row["height"] or max(1, round(box[3])))
     crop = crop_of(settings, box, size_wh)

@@ -13,15 +13,24 @@ from tamis import schema
 from tamis.config import DuplicatesSettings, Settings
 from tamis.engine.stage import Side, Whole
 from tamis.records import ClusterMember, Level, Relation, digest
+from tamis.stages.comparisons import agreed, read_said, select_said
 
 if TYPE_CHECKING:
     from tamis.vision.clusters import Facts
 
 
 def decision(settings: DuplicatesSettings, side: Side) -> str:
-    """Digest of what decides on clusters besides the relations: the settings, and who is labelled."""
+    """Digest of what decides on clusters besides the relations: settings, labels, what people said of pairs."""
     labelled = sorted(row[0] for row in side["labelled"])
-    return digest(settings.threshold, settings.keeper, repr(labelled))
+    said = sorted(agreed(read_said(side["said"])).items())
+    return digest(settings.threshold, settings.keeper, repr(labelled), repr(said))
+
+
+def side_inputs(
+    level: Level, labelled: Callable[[Settings], sa.Select[Any]]
+) -> Mapping[str, Callable[[Settings], sa.Select[Any]]]:
+    """Return the side inputs of a duplicates stage, given the query of the ids that people labelled."""
+    return {"relations": select_relations(level), "labelled": labelled, "said": lambda _: select_said(level)}
 
 
 def select_relations(level: Level) -> Callable[[Settings], sa.Select[Any]]:
@@ -55,7 +64,7 @@ def relate(
     Args:
         level: what the ids count.
         settings: how leniently to look, what counts as a copy, and which copy stays.
-        whole: inputs with the method `signature`; side inputs `relations` and `labelled`.
+        whole: inputs with the method `signature`; the side inputs of `side_inputs`.
         facts: what keepers are chosen by, for all pictures, new and known.
         load: returns the small picture of an id.
     """
@@ -76,7 +85,12 @@ def relate(
         keeper=settings.keeper,
     )
     labelled = {row[0] for row in whole.side["labelled"]}
-    return [*found, *cluster([*found, *kept], clustering, facts=facts, protected=labelled)]
+    verdicts = {
+        pair: same
+        for pair, same in agreed(read_said(whole.side["said"])).items()
+        if not same or (pair[0] in facts and pair[1] in facts)
+    }
+    return [*found, *cluster([*found, *kept], clustering, facts=facts, protected=labelled, verdicts=verdicts)]
 
 
 def _relation(row: sa.Row[Any]) -> Relation:

@@ -15,7 +15,7 @@ from tamis.config import Settings
 from tamis.engine.stage import Context, Stage, Whole
 from tamis.engine.writers import copies_writer
 from tamis.records import ClusterMember, Relation
-from tamis.stages.copies import decision, inspected_fingerprint, relate, select_relations
+from tamis.stages.copies import decision, inspected_fingerprint, relate, side_inputs
 
 if TYPE_CHECKING:
     from tamis.vision.duplicates import Signature
@@ -94,5 +94,5 @@ DUPLICATES = Stage(
     section="duplicates",
     collapse=_collapse,
     decision=lambda settings, side: decision(settings.duplicates, side),
-    side={"relations": select_relations("image"), "labelled": _select_labelled},
+    side=side_inputs("image", _select_labelled),
 )

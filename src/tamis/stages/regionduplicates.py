@@ -15,7 +15,7 @@ from tamis.config import Settings
 from tamis.engine.stage import Context, Stage, Whole
 from tamis.engine.writers import copies_writer
 from tamis.records import ClusterMember, Relation
-from tamis.stages.copies import decision, relate, select_relations
+from tamis.stages.copies import decision, relate, side_inputs
 from tamis.stages.subjects import select_chosen
 
 if TYPE_CHECKING:
@@ -96,5 +96,5 @@ REGIONDUPLICATES = Stage(
     section="regionduplicates",
     collapse=_collapse,
     decision=lambda settings, side: decision(settings.regionduplicates, side),
-    side={"relations": select_relations("region"), "labelled": _select_labelled},
+    side=side_inputs("region", _select_labelled),
 )

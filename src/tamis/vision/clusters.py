@@ -6,8 +6,8 @@ strong group or nothing.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from tamis.records import ClusterMember, Level, Relation, RelationKind
@@ -20,6 +20,9 @@ _ALWAYS_JOINED: frozenset[RelationKind] = frozenset({"same_pixels", "recompresse
 #: Kind of a member that a person put there.
 CONFIRMED = "confirmed"
 KEEPER = "keeper"
+MIRRORED = "mirrored"
+#: Kinds by how far they depart from the keeper, as long as they keep its sides.
+_DEPARTURES = ("same_pixels", "recompressed", "edited", "rotated")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,8 @@ class Facts:
 class _Edge:
     kind: str
     score: float
+    #: A person said so.
+    said: bool = False
 
 
 def cluster(
@@ -112,7 +117,8 @@ def _edges(relations: Iterable[Relation], clustering: Clustering, verdicts: Mapp
     }
     for pair, same in verdicts.items():
         if same:
-            edges[pair] = _Edge(CONFIRMED, 1.0)
+            edge = edges.get(pair, _Edge(CONFIRMED, 1.0))
+            edges[pair] = replace(edge, said=True)
         else:
             edges.pop(pair, None)
     return edges
@@ -158,9 +164,9 @@ def _strong_groups(
 ) -> dict[int, frozenset[int]]:
     """Group ids that strong relations tie, whose chains are trusted."""
     groups = {identity: frozenset({identity}) for identity in everyone}
-    ties = [pair for pair, edge in edges.items() if edge.score >= strong]
+    ties = [pair for pair, edge in edges.items() if edge.said or edge.score >= strong]
     # A person's word goes first and weaker ties last, so that what is told apart falls where it is held least.
-    for first, second in sorted(ties, key=lambda pair: (edges[pair].kind != CONFIRMED, -edges[pair].score, pair)):
+    for first, second in sorted(ties, key=lambda pair: (not edges[pair].said, -edges[pair].score, pair)):
         if second in groups[first] or apart.forbids(groups[first], groups[second]):
             continue
         joined = groups[first] | groups[second]
@@ -189,20 +195,42 @@ def _stars(
                 cluster_ids |= groups[other]
         free -= cluster_ids
         if len(cluster_ids) > 1:
-            others = sorted(cluster_ids - {keeper})
-            stars.append((keeper, {other: _edge_to(keeper, other, edges, groups) for other in others}))
+            stars.append((keeper, _edges_to(keeper, cluster_ids, edges, neighbours)))
     return stars
 
 
-def _edge_to(keeper: int, other: int, edges: Mapping[Pair, _Edge], groups: Mapping[int, frozenset[int]]) -> _Edge:
-    """Return the relation to the keeper, or else the best to its group, or else the best that ties the two groups."""
-    for ours, theirs in (({keeper}, {other}), (groups[keeper], {other}), (groups[keeper], groups[other])):
-        found = [
-            edge
-            for first in ours
-            for second in theirs
-            if first != second and (edge := edges.get((min(first, second), max(first, second)))) is not None
-        ]
-        if found:
-            return max(found, key=lambda edge: (edge.score, edge.kind))
-    raise AssertionError(f"{other} joined {keeper} without a relation")
+def _edges_to(
+    keeper: int, cluster_ids: Collection[int], edges: Mapping[Pair, _Edge], neighbours: Mapping[int, Sequence[int]]
+) -> dict[int, _Edge]:
+    """Return what each other member is to the keeper: by their relation, or else by the shortest way through others."""
+    found = {keeper: _Edge("same_pixels", 1.0)}
+    frontier = [keeper]
+    while frontier:
+        ways: dict[int, tuple[_Edge, int]] = {}
+        for middle in frontier:
+            for other in neighbours.get(middle, ()):
+                if other in found or other not in cluster_ids:
+                    continue
+                edge = edges[min(middle, other), max(middle, other)]
+                way = _Edge(_composed(found[middle].kind, edge.kind), min(found[middle].score, edge.score)), middle
+                if other not in ways or _preference(way) > _preference(ways[other]):
+                    ways[other] = way
+        found.update((other, edge) for other, (edge, _) in ways.items())
+        frontier = sorted(ways)
+    del found[keeper]
+    return found
+
+
+def _preference(way: tuple[_Edge, int]) -> tuple[float, str, int]:
+    edge, middle = way
+    return edge.score, edge.kind, -middle
+
+
+def _composed(first: str, second: str) -> str:
+    """Return the kind of a copy of a copy: mirrored twice is not mirrored, and what people joined may be either."""
+    if CONFIRMED in (first, second):
+        return CONFIRMED
+    mirrored = (first == MIRRORED) + (second == MIRRORED)
+    if mirrored == 1:
+        return MIRRORED
+    return "edited" if mirrored else max(first, second, key=_DEPARTURES.index)

@@ -7,6 +7,7 @@ import { Outbox } from "./outbox.js";
 const PAGES = [
   ["/", "Annotate"],
   ["/review", "Review"],
+  ["/copies", "Copies"],
   ["/items", "Items"],
   ["/dashboard", "Dashboard"],
 ];
@@ -14,6 +15,7 @@ const COMMON_KEYS = [
   [["?"], "This help"],
   [["g", "a"], "Annotate"],
   [["g", "r"], "Review"],
+  [["g", "c"], "Copies"],
   [["g", "i"], "Items"],
   [["g", "d"], "Dashboard"],
 ];
@@ -215,8 +217,8 @@ function listenToCommonKeys(help) {
   onKey((event) => {
     if (event.key === "?") help.showModal();
     else if (event.key === "g") going = Date.now();
-    else if (Date.now() - going < 1000 && { a: 1, r: 1, i: 1, d: 1 }[event.key]) {
-      location.href = { a: "/", r: "/review", i: "/items", d: "/dashboard" }[event.key];
+    else if (Date.now() - going < 1000 && { a: 1, r: 1, c: 1, i: 1, d: 1 }[event.key]) {
+      location.href = { a: "/", r: "/review", c: "/copies", i: "/items", d: "/dashboard" }[event.key];
     } else return false;
     return true;
   });

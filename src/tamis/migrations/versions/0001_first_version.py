@@ -356,6 +356,7 @@ def create_embedding() -> None:
 
 def create_labels_tables() -> None:
     create_label()
+    create_comparison()
     create_person()
     create_login()
     create_assignment()
@@ -386,6 +387,26 @@ def create_label() -> None:
     create_index("ix_label_item_id_attribute", "label", ["item_id", "attribute"])
     create_index("ix_label_region_id_attribute", "label", ["region_id", "attribute"])
     create_index("ix_label_retracts", "label", ["retracts"])
+
+
+def create_comparison() -> None:
+    op.create_table(
+        "comparison",
+        sa.Column("id", key(), autoincrement=True, nullable=False),
+        sa.Column("level", sa.String(8), nullable=False),
+        sa.Column("first_id", key(), nullable=False),
+        sa.Column("second_id", key(), nullable=False),
+        sa.Column("same", sa.Boolean(), nullable=True),
+        sa.Column("actor", exact(100), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("retracts", key(), nullable=True),
+        sa.Column("batch", digest(32), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_comparison"),
+        if_not_exists=True,
+    )
+    create_index("ix_comparison_batch", "comparison", ["batch"])
+    create_index("ix_comparison_level_first_id_second_id", "comparison", ["level", "first_id", "second_id"])
+    create_index("ix_comparison_retracts", "comparison", ["retracts"])
 
 
 def create_person() -> None:

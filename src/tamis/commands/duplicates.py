@@ -1,0 +1,85 @@
+"""Commands on the duplicates of a project: calibrate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from tamis.commands.session import Session, project_option
+from tamis.display import table
+
+if TYPE_CHECKING:
+    from tamis.records import Level
+    from tamis.vision.threshold import Step
+
+#: Rows of the printed table at most.
+_ROWS = 15
+
+
+@click.group()
+def duplicates() -> None:
+    """Near-duplicates of a project: their threshold, from what people say of pairs."""
+
+
+@duplicates.command()
+@click.option("--level", type=click.Choice(["image", "region"]), default="image", help="Which.", show_default=True)
+@click.option(
+    "--precision",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.98,
+    show_default=True,
+    help="Wanted share of same pairs among those that join.",
+)
+@click.option("--surely", is_flag=True, help="The lower end of the 95 % interval must reach it.")
+@click.option("--write", is_flag=True, help="Set the threshold in tamis.toml; its comments stay.")
+@project_option
+def calibrate(session: Session, level: Level, precision: float, surely: bool, write: bool) -> None:
+    """Fit the threshold to what people said of pairs, on the page /copies of `tamis serve`.
+
+    The proposal is the lowest threshold that reaches the wanted precision. Pairs that nobody judged count like the
+    judged ones of their score, so that looking at the doubtful ones first does no harm; judge some of all scores, too.
+    """
+    from tamis.calibration import calibrate as fit  # noqa: PLC0415 - loaded on use
+    from tamis.calibration import write_threshold  # noqa: PLC0415
+    from tamis.vision.threshold import as_document  # noqa: PLC0415
+
+    project = session.project
+    found = fit(project, level, precision, surely=surely)
+    written = None
+    if write and found.threshold is not None:
+        written = str(write_threshold(project.folder, found.section, found.threshold))
+    lines = _table_of(found.steps, found.chosen)
+    if found.threshold is None:
+        best = max(found.steps, key=lambda step: step.low if surely else step.precision)
+        reached = best.low if surely else best.precision
+        lines.append(
+            f"no threshold reaches a precision of {precision:g}: the best is {reached:.3f} at {best.threshold:g}"
+        )
+    else:
+        lines += [f"[{found.section}]", f"threshold = {found.threshold:g}  # now {found.current:g}", ""]
+        lines.append(
+            f"written to {written}; `tamis run {found.section}` settles the clusters" if written else "--write sets it"
+        )
+    document = {
+        "section": found.section, "current": found.current, "judged": found.judged, "precision": precision,
+        "threshold": found.threshold, "chosen": as_document(found.chosen) if found.chosen else None,
+        "steps": [as_document(step) for step in found.steps], "written": written,
+    }  # fmt: skip
+    session.finish(document, *lines)
+
+
+def _table_of(steps: Sequence[Step], chosen: Step | None) -> list[str]:
+    """The steps, thinned out evenly, with the chosen one marked."""
+    apart = max(1, -(-len(steps) // _ROWS))
+    rows = [
+        (
+            f"{step.threshold:.4f}", step.pairs, step.judged, step.different, f"{step.precision:.3f}",
+            f"{step.low:.3f} to {step.high:.3f}", f"{step.recall:.3f}", "<" if step is chosen else "",
+        )
+        for place, step in enumerate(steps)
+        if place % apart == 0 or step is chosen or step is steps[-1]
+    ]  # fmt: skip
+    head = ("threshold", "pairs", "judged", "not same", "precision", "95 % interval", "recall", "")
+    return [*table(head, rows), ""]
