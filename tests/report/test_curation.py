@@ -215,9 +215,10 @@ def test_a_distribution_is_that_of_its_rows(
 
     keep=st.sets(st.sampled_from(["a", "b", "c", "d"]), min_size=1).map(sorted),
     bounds=st.tuples(st.floats(0.01, 1), st.floats(0.01, 1)).map(sorted).filter(lambda both: both[1] - both[0] > 0.001),
+    moved=st.tuples(st.floats(0, 0.99), st.floats(0.01, 1)).map(list),
 )  # fmt: skip
 def test_the_filter_scale_decides_as_the_verdicts_do(
-    value: str, confidence: float, keep: list[str], bounds: list[float]
+    value: str, confidence: float, keep: list[str], bounds: list[float], moved: list[float]
 ) -> None:
     low, high = bounds
     asked: Settings = parse_settings(
@@ -232,6 +233,10 @@ def test_the_filter_scale_decides_as_the_verdicts_do(
         number = connection.scalar(sa.select(_wanted(row, asked)))
     assert number is not None
     assert expected == ("keep" if number >= high else "reject" if number < low else "doubt")
+    half = (low + high) / 2
+    reject_below, keep_from = half * moved[0], half + (1 - half) * moved[1]
+    expected = "keep" if least >= keep_from else "reject" if most < reject_below else "doubt"
+    assert expected == ("keep" if number >= keep_from else "reject" if number < reject_below else "doubt")
 
 
 @given(st.integers(0, 200), st.integers(1, 10))

@@ -174,22 +174,21 @@ def _of_filter(settings: Settings) -> list[Measure]:
 
 
 def _wanted(claim: Any, settings: Settings) -> sa.ColumnElement[Any]:
-    """A number that the thresholds judge as the verdicts do, from the likeliest class and its probability.
+    """A number that both thresholds part as the verdicts do, also when they are moved, up to half-way to each other.
 
-    Where a wanted class is likeliest, its probability; where another is, the most that the wanted ones can have
-    together, which never keeps a region unless that class is the only unwanted one.
+    Above half-way it is what the wanted classes have at least, which is asked for to keep; below, what they can have
+    at most, which is asked for to reject; what is neither stands half-way.
     """
     asked = settings.classify
     classes = next((one.classes for one in settings.attributes if one.name == asked.attribute), ())
-    unwanted = sorted(set(classes) - set(asked.keep))
+    half = min((asked.reject_below + asked.keep_from) / 2, asked.keep_from - 1e-9)
     left, together = 1 - claim.confidence, len(asked.keep) * claim.confidence
-    doubt = max(0.0, asked.keep_from - 1e-9)
-    most: Any = sa.case((sa.and_(left < together, left < doubt), left), (together < doubt, together), else_=doubt)
-    alone = claim.confidence >= (asked.reject_below if len(asked.keep) > 1 else 0)
+    most = sa.case((sa.and_(left < together, left < half), left), (together < half, together), else_=half)
+    wanted = claim.value.in_(asked.keep)
     return sa.case(
-        (sa.and_(claim.value.in_(asked.keep), alone), claim.confidence),
-        (claim.value.in_(asked.keep), sa.case((together < doubt, together), else_=doubt)),
-        else_=left if len(unwanted) == 1 else most,
+        (sa.and_(wanted, claim.confidence > half), claim.confidence),
+        (wanted, sa.case((together < half, together), else_=half)),
+        else_=left if len(set(classes) - set(asked.keep)) == 1 else most,
     )
 
 

@@ -83,7 +83,7 @@ def read_distribution(connection: sa.Connection, measure: Measure, nearest: int)
     low = min([float(low), *(one.value for one in measure.thresholds)])
     high = max([float(high), *(one.value for one in measure.thresholds)])
     edges = [low + (high - low) * place / BINS for place in range(BINS + 1)]
-    moved = [_moves(one, low, high) for one in measure.thresholds]
+    moved = [_moves(number, measure, low, high) for number in range(len(measure.thresholds))]
     bounds = [_above(value, one.value, measure) for one in measure.thresholds]
     asked = [value >= edge for edge in edges[1:-1]] + bounds
     asked += [_above(value, place, measure) for places in moved for place in places]
@@ -107,8 +107,14 @@ def _steps(at_least: Sequence[int]) -> list[int]:
     return [more - less for more, less in pairwise(at_least)]
 
 
-def _moves(threshold: Threshold, low: float, high: float) -> list[float]:
-    places = (round(threshold.value + times * threshold.step, 6) for times in (-2, -1, 1, 2))
+def _moves(number: int, measure: Measure, low: float, high: float) -> list[float]:
+    """Places for a threshold within the values that there are, and less than half-way to the thresholds beside it."""
+    one, others = measure.thresholds[number], measure.thresholds
+    places = (round(one.value + times * one.step, 6) for times in (-2, -1, 1, 2))
+    if number > 0:
+        places = (place for place in places if place > (one.value + others[number - 1].value) / 2)
+    if number + 1 < len(others):
+        places = (place for place in places if place < (one.value + others[number + 1].value) / 2)
     return [place for place in places if low <= place <= high]
 
 
