@@ -6,6 +6,7 @@ loss and metric a model of it has. Forms, exports and network heads derive from 
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ Who = Literal["rule", "model", "person"]
 #: The attribute under which people overrule the derived verdict.
 VERDICT = "verdict"
 VERDICTS = ("keep", "questionable", "reject")
+
+#: Words of classes that a mirrored picture turns into each other.
+_SIDES = frozenset({"left", "right"})
 
 #: Keys that choose the classes, in order.
 DIGIT_KEYS = "1234567890"
@@ -126,6 +130,12 @@ class Attribute:
     def parse(self, text: str) -> str:
         """Return the stored form of a value; raises ValueError that lists the classes."""
         return self.type.parse(text, self.classes)
+
+    @property
+    def names_sides(self) -> bool:
+        """Whether a class names a side, so that mirroring a picture can make its label wrong."""
+        words = (set(re.split(r"[-_ ]", one.casefold())) for one in self.classes)
+        return any(_SIDES & found for found in words)
 
     def keys(self) -> dict[str, str]:
         """Key to class, for as many classes as there are digit keys."""

@@ -283,3 +283,39 @@ def test_claims_on_superseded_regions_measure_the_new_region() -> None:
         world.claim("front", region=old, attribute="view")
         world.claim("rear", region=new, attribute="view", who="model", actor="m")
         assert measure_precision(connection)["view", "model", "m"] == Measured(0, 1)
+
+
+SIDED = parse_settings(
+    '[attribute.facing]\nclasses = ["left", "right"]\n[attribute.view]\nclasses = ["front", "rear"]\n'
+    '[attribute.wheel]\nclasses = ["left-hand drive", "right-hand drive"]\nscope = "item"\n'
+)
+
+
+@pytest.mark.parametrize("kind", ["recompressed", "mirrored", "confirmed"])
+@pytest.mark.parametrize("level", ["image", "region"])
+def test_a_label_that_names_a_side_does_not_count_for_a_mirrored_copy(kind: str, level: str) -> None:
+    with memory() as connection:
+        world = World(connection)
+        (keeper, kept), (loser, lost) = world.shot(world.item()), world.shot(copier := world.item())
+        keeper, loser = (keeper, loser) if level == "image" else (kept, lost)
+        world.cluster(level, keeper, loser, kind=kind)
+        world.claim("left", region=lost, attribute="facing")
+        world.claim("front", region=lost, attribute="view")
+        world.claim("left-hand drive", item=copier, attribute="wheel")
+        found = golds(connection, SIDED)
+    assert found[kept, "view"].value == "front", "what names no side is shared by all copies"
+    assert found[lost, "facing"].value == "left"
+    assert found[lost, "wheel"].value == "left-hand drive"
+    assert ((kept, "facing") in found) == (kind == "recompressed")
+    assert ((kept, "wheel") in found) == (kind == "recompressed" and level == "image")
+
+
+def test_two_copies_that_mirror_the_keeper_share_their_sides() -> None:
+    with memory() as connection:
+        world = World(connection)
+        (keeper, kept), (first, one), (second, two) = world.shot(), world.shot(), world.shot()
+        world.cluster("image", keeper, first, second, kind="mirrored")
+        world.claim("left", region=one, attribute="facing")
+        found = golds(connection, SIDED)
+    assert found[two, "facing"].value == "left"
+    assert (kept, "facing") not in found

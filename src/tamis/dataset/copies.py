@@ -2,6 +2,9 @@
 
 A cluster's keeper was stored when the cluster was made. It gives way to a copy that people labelled, and a region
 that is no longer chosen can be nobody's keeper, so that moving a setting never leaves a cluster without a sample.
+
+An attribute whose classes name sides is heard only from copies that are known to keep the sides: a label of a mirrored
+copy would say left for right, and of a copy that people joined nobody knows whether it is mirrored.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from tamis.labels import VERDICT
 from tamis.records import Level
 from tamis.stages.policy import ChosenRegion, read_chosen
 from tamis.vision import boxes
+from tamis.vision.clusters import CONFIRMED, MIRRORED
 
 #: Overlap, relative to the pictures' sizes, from which regions of two copies are the same part of the shot.
 SAME_PART_IOU = 0.5
@@ -39,7 +43,9 @@ class Shots:
     """The shots behind some regions; every mapping has the regions asked for, `*_copies` losers alone.
 
     `own` are a region and those that it superseded; `kin` are the own ones of all regions that show the same part of
-    the same shot; `images` are the copies of its image, itself included.
+    the same shot; `images` are the copies of its image, itself included. `alike_kin` and `alike_images` are those of
+    them that are known not to mirror the region; attributes in `sided`, whose classes name sides, are heard from
+    these alone.
     """
 
     image_copies: Mapping[int, Copy]
@@ -47,6 +53,17 @@ class Shots:
     own: Mapping[int, Set[int]]
     kin: Mapping[int, Set[int]]
     images: Mapping[int, Set[int]]
+    alike_kin: Mapping[int, Set[int]]
+    alike_images: Mapping[int, Set[int]]
+    sided: frozenset[str]
+
+    def kin_for(self, region: int, attribute: str) -> Set[int]:
+        """The regions whose claims on an attribute count for a region."""
+        return (self.alike_kin if attribute in self.sided else self.kin)[region]
+
+    def images_for(self, region: int, attribute: str) -> Set[int]:
+        """The images by way of which the claims of items on an attribute count for a region."""
+        return (self.alike_images if attribute in self.sided else self.images)[region]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +92,30 @@ def shots_of(connection: sa.Connection, settings: Settings, chosen: Sequence[Cho
     own = predecessors(connection, known.keys() | mates)
     image_copies = dict(_image_losers(image_clusters, _labelled_images(connection, image_clusters)))
     standing = {one.region_id for one in known.values() if one.image_id not in image_copies}
-    kin = {
-        one.region_id: frozenset().union(
-            *(own[other] for other in _same_part(one.region_id, known, by_image, image_clusters, region_clusters))
-        )
-        for one in chosen
-    }
+    kin: dict[int, Set[int]] = {}
+    alike_kin: dict[int, Set[int]] = {}
+    for one in chosen:
+        parts = list(_same_part(one.region_id, known, by_image, image_clusters, region_clusters))
+        mirrored = {other for other, turned in parts if turned}
+        kin[one.region_id] = frozenset().union(*(own[other] for other, _ in parts))
+        alike = (own[other] for other, turned in parts if turned is False and other not in mirrored)
+        alike_kin[one.region_id] = frozenset().union(*alike)
     return Shots(
         image_copies=image_copies,
         region_copies=dict(_region_losers(region_clusters, standing, _labelled_regions(connection, mates, own))),
         own={one.region_id: own[one.region_id] for one in chosen},
         kin=kin,
         images={one.region_id: _members(image_clusters, one.image_id) for one in chosen},
+        alike_kin=alike_kin,
+        alike_images={
+            one.region_id: frozenset(
+                other
+                for other in _members(image_clusters, one.image_id)
+                if _mirrors(image_clusters, one.image_id, other) is False
+            )
+            for one in chosen
+        },
+        sided=frozenset(attribute.name for attribute in settings.attributes if attribute.names_sides),
     )
 
 
@@ -139,19 +168,31 @@ def _same_part(
     by_image: Mapping[int, Sequence[ChosenRegion]],
     image_clusters: Mapping[int, _Cluster],
     region_clusters: Mapping[int, _Cluster],
-) -> Iterator[int]:
-    """The region, the members of its cluster, and the counterparts of each in the copies of its image."""
+) -> Iterator[tuple[int, bool | None]]:
+    """The region, the members of its cluster, and the counterparts of each in the copies of its image.
+
+    Each comes with whether it mirrors the region, as far as that is known.
+    """
     for mate in _members(region_clusters, region):
-        yield mate
+        mate_mirrors = _mirrors(region_clusters, region, mate)
+        yield mate, mate_mirrors
         one = known.get(mate)
         cluster = image_clusters.get(one.image_id) if one else None
         if one is None or cluster is None:
             continue
         for other in cluster.members.keys() - {one.image_id}:
-            kinds = {cluster.members[one.image_id].kind, cluster.members[other].kind}
-            turned = "mirrored" in kinds and len(kinds) == 2
-            pairs = correspond(by_image[one.image_id], by_image.get(other, ()), mirrored=turned)
-            yield from (counterpart for ours, counterpart in pairs if ours == mate)
+            turned = _mirrors(image_clusters, one.image_id, other)
+            pairs = correspond(by_image[one.image_id], by_image.get(other, ()), mirrored=turned is True)
+            mirrors = None if turned is None or mate_mirrors is None else turned != mate_mirrors
+            yield from ((counterpart, mirrors) for ours, counterpart in pairs if ours == mate)
+
+
+def _mirrors(clusters: Mapping[int, _Cluster], first: int, second: int) -> bool | None:
+    """Whether two members of a cluster mirror each other; None where people joined one of them."""
+    if first == second:
+        return False
+    kinds = [clusters[first].members[one].kind for one in (first, second)]
+    return None if CONFIRMED in kinds else (kinds[0] == MIRRORED) != (kinds[1] == MIRRORED)
 
 
 def _members(clusters: Mapping[int, _Cluster], member: int) -> frozenset[int]:

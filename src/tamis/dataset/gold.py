@@ -3,7 +3,7 @@
 A person goes before a machine. People who disagree leave the value disputed until more than half of them, three or
 more, agree. Among machines the one goes first that was right more often where people looked too, then the surer one.
 A region hears the claims on all copies of its shot, on the regions that it superseded, and on the items that show
-it; items that contradict each other say nothing.
+it (where classes name sides, not those of mirrored copies); items that contradict each other say nothing.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def resolve_gold(
         others = wanted - {one.region_id for one in asked}
         own = predecessors(connection, others)
         shown = {row.id: {row.image_id} for row in rows_for(connection, _image_of, others)}
-        hearing = {region: (own[region], images_of) for region, images_of in shown.items()}
+        hearing = {region: dict.fromkeys(names, (own[region], images_of)) for region, images_of in shown.items()}
         yield from _gold_of(connection, hearing, names, precision)
 
 
@@ -169,24 +169,34 @@ def gold_of_chosen(
     precision: Precision,
 ) -> Iterator[Gold]:
     """Yield the gold labels of chosen regions whose shots are known."""
-    hearing = {one.region_id: (shots.kin[one.region_id], shots.images[one.region_id]) for one in chosen}
+    hearing = {
+        one.region_id: {
+            name: (shots.kin_for(one.region_id, name), shots.images_for(one.region_id, name)) for name in attributes
+        }
+        for one in chosen
+    }
     yield from _gold_of(connection, hearing, attributes, precision)
 
 
 def _gold_of(
     connection: sa.Connection,
-    hearing: Mapping[int, tuple[Iterable[int], Iterable[int]]],
+    hearing: Mapping[int, Mapping[str, tuple[Iterable[int], Iterable[int]]]],
     attributes: Sequence[str],
     precision: Precision,
 ) -> Iterator[Gold]:
-    """Gold labels of regions from the claims on regions, and on the items that show images, that each one hears."""
-    heard = _all(kin for kin, _ in hearing.values())
+    """Gold labels of regions from the claims on regions, and on the items that show images, that each one hears.
+
+    `hearing` is region -> attribute -> the regions and the images.
+    """
+    sources = [source for by_name in hearing.values() for source in by_name.values()]
+    heard = _all(kin for kin, _ in sources)
     spoken = _by_subject(read_claims(connection, schema.label.c.region_id, heard, attributes))
-    showing = items_of_images(connection, _all(images for _, images in hearing.values()))
+    showing = items_of_images(connection, _all(images for _, images in sources))
     items = _item_golds(connection, _all(showing.values()), attributes, precision)
-    for region, (kin, images) in hearing.items():
-        shown_by = sorted({item for image in images for item in showing.get(image, ())})
+    for region, by_name in hearing.items():
         for name in attributes:
+            kin, images = by_name[name]
+            shown_by = sorted({item for image in images for item in showing.get(image, ())})
             claims = [claim for other in kin for claim in spoken.get((other, name), ())]
             of_items = [items[item][name] for item in shown_by if name in items.get(item, {})]
             gold = _join(name, claims, of_items, precision)

@@ -209,7 +209,8 @@ def _filter_doubts(one: ChosenRegion, settings: Settings, evidence: _Evidence) -
     asked = settings.classify
     if not asked.attribute:
         return
-    said = _of_people(evidence, evidence.shots.kin[one.region_id], asked.attribute, evidence.item_claims[one.region_id])
+    kin = evidence.shots.kin_for(one.region_id, asked.attribute)
+    said = _of_people(evidence, kin, asked.attribute, evidence.item_claims[one.region_id])
     if said is not None:
         if said.disputed:
             yield Doubt("questionable", "disputed", f"people disagree on {asked.attribute}")
@@ -296,18 +297,21 @@ def _claims_of_items(
     connection: sa.Connection, settings: Settings, chosen: Sequence[ChosenRegion], shots: Shots
 ) -> Mapping[int, Sequence[Claim]]:
     """Region id -> claims on the filter's attribute by way of the items that show it."""
-    if not settings.classify.attribute:
+    name = settings.classify.attribute
+    if not name:
         return {}
     showing = items_of_images(connection, {image for group in shots.images.values() for image in group})
     items = {item for group in showing.values() for item in group}
     spoken: dict[int, list[Claim]] = defaultdict(list)
-    for claim in read_claims(connection, schema.label.c.item_id, items, [settings.classify.attribute]):
+    for claim in read_claims(connection, schema.label.c.item_id, items, [name]):
         if claim.item_id is not None:
             spoken[claim.item_id].append(claim)
     return {
         one.region_id: [
             claim
-            for item in sorted({item for image in shots.images[one.region_id] for item in showing.get(image, ())})
+            for item in sorted(
+                {item for image in shots.images_for(one.region_id, name) for item in showing.get(image, ())}
+            )
             for claim in spoken.get(item, ())
         ]
         for one in chosen

@@ -21,7 +21,6 @@ MISSING = -1
 _LARGE_SIZES = ((1_000, 384), (3_000, 320))
 
 #: Words in class names that a mirrored picture would make untrue.
-_SIDES = frozenset({"left", "right"})
 _COLOUR_WORDS = ("colour", "color", "hue", "shade")
 
 
@@ -113,8 +112,7 @@ def may_flip(attributes: tuple[Attribute, ...], setting: bool | None) -> bool:
     """Whether pictures may be mirrored: as set, else unless a class names a side."""
     if setting is not None:
         return setting
-    classes = (label for attribute in attributes for label in attribute.classes)
-    return not any(_SIDES & set(label.casefold().replace("-", "_").replace(" ", "_").split("_")) for label in classes)
+    return not any(attribute.names_sides for attribute in attributes)
 
 
 def may_jitter_colour(attributes: tuple[Attribute, ...], setting: bool | None) -> bool:
