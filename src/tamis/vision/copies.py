@@ -62,6 +62,8 @@ _TURNED_DETAIL = (0.95, 9.0)
 #: Merit at which a pair is as likely a copy as not, and the spread around it: fitted on edits and look-alikes.
 _MERIT_CENTRE = 0.65
 _MERIT_SPREAD = 0.05
+#: Merit at which no other alignment is tried.
+_CONVINCING = 0.95
 #: Below this score two pictures are no relation worth keeping.
 _SAME_SCENE = 0.01
 
@@ -169,7 +171,7 @@ def verify(first: Picture, second: Picture, orientation: Orientation = 0) -> Ver
     """
     if second.content < first.content:
         first, second, orientation = second, first, INVERSE[orientation]
-    evidence = compare(first, second.turned(orientation))
+    evidence = _compare_both_ways(first, second.turned(orientation))
     if evidence is None:
         return None
     score = evidence.score(turned=orientation != 0)
@@ -182,6 +184,16 @@ def verify(first: Picture, second: Picture, orientation: Orientation = 0) -> Ver
     return Verdict("mirrored" if orientation == 4 else "rotated", score)
 
 
+def _compare_both_ways(first: Picture, second: Picture) -> Evidence | None:
+    """Compare two pictures; what does not convince must hold in either frame where neither is the smaller one."""
+    found = compare(first, second)
+    if found is None or found.merit() > _CONVINCING or first.grey.size != second.grey.size:
+        return found
+    if found.score() < 0.5:
+        return found
+    return min((found, compare(second, first) or found), key=Evidence.merit)
+
+
 def compare(first: Picture, second: Picture) -> Evidence | None:
     """Compare two pictures as they are and, unless that convinces, aligned by their corners.
 
@@ -190,7 +202,7 @@ def compare(first: Picture, second: Picture) -> Evidence | None:
     if second.grey.size < first.grey.size:
         first, second = second, first
     as_they_are = _judge(first, second, _stretch(second.grey, first.grey), framed=True)
-    if as_they_are is not None and as_they_are.merit() > 0.95:
+    if as_they_are is not None and as_they_are.merit() > _CONVINCING:
         return as_they_are
     matrix = align(first, second)
     aligned = None if matrix is None else _judge(first, second, matrix, framed=False)
