@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel
 
 from tamis.config import Settings, load_settings, parse_settings
-from tamis.errors import ProjectError
+from tamis.errors import ProjectError, UserError
 from tamis.templates import add_source, create_project, templates
 
 
@@ -79,5 +79,9 @@ def test_a_source_is_added_once_and_the_file_keeps_its_comments(tmp_path: Path) 
     assert add_source(path.parent, "https://www.cars.example/used") == "cars-example"
     assert add_source(path.parent, "https://www.cars.example/used") == "cars-example"
     assert add_source(path.parent, "https://cars.example/new") == "cars-example-2"
+    added = path.read_text()
+    with pytest.raises(UserError, match=r"'http://127\.0\.0\.1:8000/' cannot be crawled: .*crawl\.allow_private"):
+        add_source(path.parent, "http://127.0.0.1:8000/")
+    assert path.read_text() == added
     assert path.read_text().startswith(before.rstrip())
     assert load_settings(path.parent).source["cars-example"].address == "https://www.cars.example/used"

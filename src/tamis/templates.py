@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tamis.config import FILE_NAME, load_settings, parse_settings
+from tamis.crawl.urls import BadUrl, PrivateAddress, check_literal, request_url
 from tamis.errors import ProjectError, UserError
 
 _EMPTY = """\
@@ -61,7 +62,7 @@ def add_source(folder: Path, url: str) -> str:
     """Add a site to the project's `tamis.toml`, unless it is there, and return the source's name.
 
     Raises:
-        UserError: the URL is none.
+        UserError: the URL is none, or leads to this machine or a private network; nothing is written.
         ProjectError: no project here.
     """
     parts = urlsplit(url)
@@ -71,6 +72,10 @@ def add_source(folder: Path, url: str) -> str:
     for name, source in settings.source.items():
         if source.address == url:
             return name
+    try:
+        check_literal(request_url(url), allow_private=settings.crawl.allow_private)
+    except (BadUrl, PrivateAddress) as error:
+        raise UserError(f"{url!r} cannot be crawled: {error.reason}") from error
     stem = re.sub(r"[^a-z0-9]+", "-", parts.hostname.removeprefix("www.").lower()).strip("-") or "site"
     name, number = stem, 2
     while name in settings.source:
