@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 
 import sqlalchemy as sa
@@ -57,11 +58,14 @@ class SampleQueue:
         """
         count = min(count, MAX_COUNT)
         found: list[Lease] = []
+        told: frozenset[tuple[int, str]] = frozenset()
         for part in self._walk(person, holding, second_opinion):
             wanted = count - len(found)
             for few in chunks(part, max(wanted, 1)):
                 if len(found) < count:
-                    found.extend(retrying(lambda few=few: self._take(person, few, second_opinion)))  # type: ignore[misc]
+                    take = partial(self._take, person, few, second_opinion, told)
+                    leases, asked_of_items = retrying(take)
+                    found, told = [*found, *leases], told | asked_of_items
             if len(found) >= count:
                 break
         return found[:count]
@@ -126,31 +130,48 @@ class SampleQueue:
                 asked = self._asked(connection, person, free, second_opinion)
             yield [one for one in free if asked.get(one)]
 
-    def _take(self, person: str, region_ids: Sequence[int], second_opinion: bool) -> list[Lease]:
-        """Lease those that are still free and still ask something of the person."""
+    def _take(
+        self, person: str, region_ids: Sequence[int], second_opinion: bool, told: frozenset[tuple[int, str]]
+    ) -> tuple[list[Lease], frozenset[tuple[int, str]]]:
+        """Lease those that are still free and still ask something of the person.
+
+        `told` holds what is asked of items, as (item, attribute), by leases of the same request; returns what these
+        leases ask of items too.
+        """
         with writing(self._project.engine) as connection:
             subjects = subjects_of(connection, region_ids)
             self._lock_items(connection, subjects)
             held = self._claim_rows(connection, person, sorted(one.region_id for one in subjects))
-            asked = self._asked(connection, person, region_ids, second_opinion)
+            asked = self._asked(connection, person, region_ids, second_opinion, told)
             useless = [one for one in held if not asked.get(one)]
             self.release(connection, person, useless)
-        return [Lease(one, asked[one], held[one]) for one in region_ids if one in held and asked.get(one)]
+        leases = [Lease(one, asked[one], held[one]) for one in region_ids if one in held and asked.get(one)]
+        of_items = {attribute.name for attribute in self._attributes if attribute.scope == "item"}
+        item_of = {one.region_id: one.item_id for one in subjects}
+        pairs = ((item_of[one.region_id], name) for one in leases for name in one.asked if name in of_items)
+        return leases, frozenset((number, name) for number, name in pairs if number is not None)
 
     def _asked(
-        self, connection: Connection, person: str, region_ids: Sequence[int], second_opinion: bool
+        self,
+        connection: Connection,
+        person: str,
+        region_ids: Sequence[int],
+        second_opinion: bool,
+        told: Collection[tuple[int, str]] = (),
     ) -> dict[int, tuple[str, ...]]:
         subjects = subjects_of(connection, region_ids)
         # Leases before claims: who answers in between gives the lease back in the same transaction, so that one of
         # both reads sees it.
         busy = set() if second_opinion else busy_items(connection, person, self._clock())
         questions = Questions(connection, subjects, self._attributes, person, second_opinion=second_opinion)
-        return self._each_once({one: questions.open_for(one, busy) for one in subjects})
+        return self._each_once({one: questions.open_for(one, busy) for one in subjects}, told)
 
-    def _each_once(self, open_for: Mapping[Subject, tuple[str, ...]]) -> dict[int, tuple[str, ...]]:
+    def _each_once(
+        self, open_for: Mapping[Subject, tuple[str, ...]], asked_before: Collection[tuple[int, str]]
+    ) -> dict[int, tuple[str, ...]]:
         """Ask what belongs to an item with the first of its samples alone."""
         of_items = {attribute.name for attribute in self._attributes if attribute.scope == "item"}
-        told: set[tuple[int | None, str]] = set()
+        told: set[tuple[int | None, str]] = set(asked_before)
         asked: dict[int, tuple[str, ...]] = {}
         for one, names in open_for.items():
             asked[one.region_id] = tuple(name for name in names if (one.item_id, name) not in told)
