@@ -118,6 +118,20 @@ def test_an_item_is_asked_of_one_person_at_a_time(project: Project) -> None:
     assert {lease.asked for lease in queue.lease("ben", 2)} == {("view", "damaged")}
 
 
+@pytest.mark.parametrize("walk", [1, 250])
+def test_what_belongs_to_an_item_is_asked_with_one_of_its_samples(
+    project: Project, monkeypatch: pytest.MonkeyPatch, walk: int
+) -> None:
+    fill(project, items=2, pictures=3)
+    monkeypatch.setattr("tamis.annotate.queue._WALK", walk)  # samples a step of one request
+    queue = queue_of(project)
+    first = queue.lease("anna", 1)
+    later = queue.lease("anna", 5, holding=[lease.region_id for lease in first])
+    assert (len(first), len(later)) == (1, 5)
+    asked = [lease for lease in (*first, *later) if "colour" in lease.asked]
+    assert len(asked) == 2, "once for each item"
+
+
 def test_an_expired_lease_goes_to_somebody_else_and_a_renewed_one_does_not(project: Project, clock: Clock) -> None:
     fill(project, items=1, pictures=2)
     queue = queue_of(project, clock)

@@ -54,11 +54,12 @@ class SampleQueue:
     ) -> list[Lease]:
         """Lease up to `count` samples to a person, best first; those in `holding` are not given again.
 
-        A sample that the person holds already comes again, so that a page that was loaded anew shows the same.
+        A sample that the person holds already comes again, so that a page that was loaded anew shows the same. What
+        belongs to an item is asked with one of its samples, those in `holding` among them.
         """
         count = min(count, MAX_COUNT)
         found: list[Lease] = []
-        told: frozenset[tuple[int, str]] = frozenset()
+        told = self._asked_with(holding)
         for part in self._walk(person, holding, second_opinion):
             wanted = count - len(found)
             for few in chunks(part, max(wanted, 1)):
@@ -69,6 +70,15 @@ class SampleQueue:
             if len(found) >= count:
                 break
         return found[:count]
+
+    def _asked_with(self, region_ids: Collection[int]) -> frozenset[tuple[int, str]]:
+        """What is asked of items with these samples, as (item, attribute)."""
+        names = [attribute.name for attribute in self._attributes if attribute.scope == "item"]
+        if not names or not region_ids:
+            return frozenset()
+        with reading(self._project.engine) as connection:
+            items = {one.item_id for one in subjects_of(connection, sorted(region_ids)) if one.item_id is not None}
+        return frozenset((item_id, name) for item_id in items for name in names)
 
     def renew(self, person: str, region_ids: Sequence[int]) -> list[int]:
         """Extend the person's leases; return the regions that are no longer the person's."""
