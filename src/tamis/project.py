@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,13 +42,13 @@ def open_project(folder: Path) -> Project:
     folder = folder.absolute()
     settings = load_settings(folder)
     engine = open_engine(settings.project.database, folder)
-    try:
+    with ExitStack() as undone:
+        undone.callback(engine.dispose)
         check_reachable(engine)
         migrate(engine)
-        return Project(folder, settings, engine, open_store(settings.project.store, folder))
-    except BaseException:
-        engine.dispose()
-        raise
+        project = Project(folder, settings, engine, open_store(settings.project.store, folder))
+        undone.pop_all()
+    return project
 
 
 def open_store(address: str, folder: Path) -> BlobStore:

@@ -70,14 +70,23 @@ class Renderer:
         """Return the answer as it is after its scripts ran, where the plain one yields nothing and its source asks so.
 
         A page that cannot be rendered comes back as it was.
+
+        Raises:
+            UserError: the browser cannot be started, or ended by itself.
         """
         place = self._places[source_id]
         if place.settings.render != "when-empty" or not 200 <= answer.status < 300:
             return answer
         if not await asyncio.to_thread(yields_nothing, answer, place, linked_as):
             return answer
-        await self._open()
-        body = await _Visit(self, answer).html()
+        from playwright.async_api import Error  # noqa: PLC0415 - an optional extra
+
+        try:
+            await self._open()
+            body = await _Visit(self, answer).html()
+        except Error as error:
+            said = " ".join((str(error).strip().splitlines() or [type(error).__name__])[0].split())[:300]
+            raise UserError(f"crawl.browser: pages cannot be rendered: {said}") from error
         if body is None:
             return answer
         headers = dict(answer.headers) | {"content-type": ("text/html; charset=utf-8",)}
@@ -131,8 +140,12 @@ class Renderer:
         return answer.status or 200, answer.content_type or "application/octet-stream", answer.body
 
     async def close(self) -> None:
-        """End the browser."""
-        with suppress(Exception):
+        """End the browser, if it was started."""
+        if self._browser is None:
+            return
+        from playwright.async_api import Error  # noqa: PLC0415 - an optional extra
+
+        with suppress(Error):
             await self._stack.aclose()
 
 

@@ -112,14 +112,14 @@ class FrontierSpider(scrapy.Spider):
                 turn = await self._on_agenda(self._agenda.next_turn)
                 await self._tell_progress()
                 if isinstance(turn, Finished):
-                    if self._renderer is not None:
-                        await self._renderer.close()
-                    return
+                    break
                 if isinstance(turn, Wait):
                     with suppress(TimeoutError):
                         await asyncio.wait_for(self._changed.wait(), turn.seconds)
                 else:
                     yield self._request(turn)
+        if self._renderer is not None:
+            await self._renderer.close()
 
     def _request(self, ask: Ask) -> Request:
         return Request(
@@ -152,8 +152,8 @@ class FrontierSpider(scrapy.Spider):
             return answer
         try:
             return await self._renderer.rendered(ask.task.source_id, answer, ask.task.linked_as)
-        except Exception as error:  # the browser is missing or broken: no page of the source can be read
-            self.error = self.error or UserError(f"crawl.browser: pages cannot be rendered: {_first_line(error)}")
+        except UserError as error:  # no page of the source can be read
+            self.error = self.error or error
             self._changed.set()
             return answer
 
@@ -204,10 +204,6 @@ class FrontierSpider(scrapy.Spider):
         """Give the hosts back when nothing runs any more, or is broken off; callable from any thread."""
         self._thread.submit(self._agenda.close).result()
         self._thread.shutdown()
-
-
-def _first_line(error: Exception) -> str:
-    return " ".join((str(error).strip().splitlines() or [type(error).__name__])[0].split())[:300]
 
 
 def _broken_connection(error: BaseException | None, host: str) -> Outcome:

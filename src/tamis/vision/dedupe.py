@@ -200,12 +200,11 @@ def _workers(files: int, processes: int | None) -> Iterator[Executor | None]:
         yield None
         return
     # Forking a process that runs compiled threads may hang its child.
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_start_worker) as pool:
-        try:
-            yield pool
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_start_worker)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _start_worker() -> None:
