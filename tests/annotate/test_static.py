@@ -7,17 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from tamis.annotate.app import PAGES
+from tamis.annotate.pages import PAGES, Page
 from tamis.annotate.web import STATIC
 
 DOCUMENTATION = Path(__file__).resolve().parents[2] / "docs" / "annotate.md"
 SCRIPTS = sorted(STATIC.glob("*.js"))
 
 
-@pytest.mark.parametrize("name", sorted(PAGES.values()))
-def test_every_file_that_a_page_names_is_there(name: str) -> None:
-    text = (STATIC / name).read_text(encoding="utf-8")
-    named = re.findall(r'"/static/([^"]+)"', text)
+@pytest.mark.parametrize("page", PAGES.values(), ids=lambda page: page.name)
+def test_every_file_that_a_page_names_is_there(page: Page) -> None:
+    named = re.findall(r'"/static/([^"]+)"', page.html())
     assert len(named) >= 5
     assert [one for one in named if not (STATIC / one).exists()] == []
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from sqlalchemy.exc import OperationalError
 from starlette.types import Scope
@@ -23,21 +22,11 @@ from tamis.annotate import (
     routes_review,
 )
 from tamis.annotate.guard import LOOPBACK_HOSTS, Guard
+from tamis.annotate.pages import PAGES, Page
 from tamis.annotate.web import STATIC, Web
 from tamis.errors import UserError
 from tamis.project import Project
 
-#: Address to the page that is served there.
-PAGES = {
-    "/": "annotate.html",
-    "/review": "review.html",
-    "/copies": "copies.html",
-    "/items": "items.html",
-    "/items/{item_id}": "item.html",
-    "/dashboard": "dashboard.html",
-    "/sign-in": "signin.html",
-    "/api/docs": "docs.html",
-}
 _DESCRIPTION = """
 The API that the pages of tamis use, over the same database as every other step.
 
@@ -87,8 +76,8 @@ def create_app(
         routes_pictures,
     ):
         app.include_router(routes.router)
-    for path, name in PAGES.items():
-        app.add_api_route(path, _page(STATIC / name), include_in_schema=False)
+    for path, page in PAGES.items():
+        app.add_api_route(path, _serve(page), include_in_schema=False)
     app.mount("/static", _Files(directory=STATIC))
     app.add_exception_handler(UserError, _tell)
     app.add_exception_handler(OperationalError, _database_is_away)
@@ -96,11 +85,13 @@ def create_app(
     return app
 
 
-def _page(path: Path) -> Any:
-    def page() -> FileResponse:
-        return FileResponse(path, media_type="text/html; charset=utf-8", headers={"cache-control": "no-cache"})
+def _serve(page: Page) -> Any:
+    html = page.html()
 
-    return page
+    def serve() -> HTMLResponse:
+        return HTMLResponse(html, headers={"cache-control": "no-cache"})
+
+    return serve
 
 
 def _tell(_: Request, error: Exception) -> JSONResponse:

@@ -1,7 +1,7 @@
 // The copies page: two pictures that were compared, side by side. A person says whether they show the same shot.
 
 import { newKey, post } from "./api.js";
-import { h, icon, number, percent, pixels, plural } from "./dom.js";
+import { choice, h, icon, number, percent, pixels, plural } from "./dom.js";
 import { isGoing, load, look, onKey, start, toast } from "./shell.js";
 
 const SHORTCUTS = [
@@ -49,14 +49,7 @@ await more();
 // --- toolbar ---
 
 function drawToolbar() {
-  const select = (name, label, options) => {
-    const element = h(
-      "select",
-      { "aria-label": label, onchange: () => change(name, element.value) },
-      options.map(([value, text]) => h("option", { value, selected: value === asked[name] }, text)),
-    );
-    return h("label", {}, label, element);
-  };
+  const select = (name, label, options) => choice(label, options, asked[name], (value) => change(name, value));
   const levels = [
     ["image", "Pictures"],
     ["region", "Regions"],

@@ -47,6 +47,16 @@ export function icon(name) {
   return svg;
 }
 
+/** A labelled drop-down list of `options`, pairs of value and text; `onChoice` is called with the value chosen. */
+export function choice(label, options, chosen, onChoice) {
+  const select = h(
+    "select",
+    { "aria-label": label, onchange: () => onChoice(select.value) },
+    options.map(([value, text]) => h("option", { value, selected: value === chosen }, text)),
+  );
+  return h("label", {}, label, select);
+}
+
 /** The keys of a shortcut, as the help shows them. */
 export const keys = (...names) =>
   h(

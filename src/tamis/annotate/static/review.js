@@ -1,7 +1,7 @@
 // The review page: a grid of one class or verdict. What is wrong is marked, the rest is confirmed, as one step.
 
 import { get, newKey, post } from "./api.js";
-import { h, icon, number, percent, pixels, plural } from "./dom.js";
+import { choice, h, icon, number, percent, pixels, plural } from "./dom.js";
 import { followEvents, isGoing, load, look, onKey, start, toast } from "./shell.js";
 
 const DIGITS = "1234567890";
@@ -60,14 +60,7 @@ function query() {
 // --- toolbar ---
 
 function drawToolbar() {
-  const select = (name, label, options) => {
-    const element = h(
-      "select",
-      { "aria-label": label, onchange: () => change(name, element.value) },
-      options.map(([value, text]) => h("option", { value, selected: value === asked[name] }, text)),
-    );
-    return h("label", {}, label, element);
-  };
+  const select = (name, label, options) => choice(label, options, asked[name], (value) => change(name, value));
   const attribute = h(
     "div",
     { class: "segmented", role: "group", "aria-label": "Attribute" },
