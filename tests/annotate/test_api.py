@@ -12,7 +12,8 @@ from PIL import Image
 
 from tamis import schema
 from tamis.annotate.server import serving
-from tamis.database import reading
+from tamis.crawl.history import ItemChange, record
+from tamis.database import reading, writing
 from tamis.project import Project
 from tests.annotate.conftest import Connect
 from tests.annotate.factory import SETTINGS, Made, fill
@@ -283,6 +284,19 @@ def test_an_item_shows_its_pictures_raw_record_labels_and_history(anna: httpx.Cl
         ("view", True),
     ]
     get(anna, "/api/items/999", 404)
+
+
+def test_an_item_shows_what_it_was_before(anna: httpx.Client, project: Project, made: list[Made]) -> None:
+    assert get(anna, f"/api/items/{made[0].item_id}")["changes"] == []
+    fields: dict[str, list[Any]] = {"price": [900.0, 750.0], "sku": [None, "A1"]}
+    cheaper = ItemChange(made[0].item_id, 10.0, "changed", "crawl", fields=fields)
+    gone = ItemChange(made[0].item_id, 20.0, "vanished", "listing", "no result page names it")
+    other = ItemChange(made[-1].item_id, 30.0, "returned", "crawl")
+    with writing(project.engine) as connection:
+        record(connection, [cheaper, gone, other])
+    latest, first = get(anna, f"/api/items/{made[0].item_id}")["changes"]
+    assert (latest["kind"], latest["cause"], latest["reason"]) == ("vanished", "listing", "no result page names it")
+    assert (first["at"], first["fields"]) == (10.0, fields)
 
 
 def test_dashboard_counts_what_the_runner_counted(anna: httpx.Client, project: Project, made: list[Made]) -> None:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from tamis import schema
 from tamis.annotate.server import serving
 from tamis.annotate.signin import add_person
+from tamis.crawl.history import ItemChange, record
 from tamis.database import reading, writing
 from tamis.project import Project
 from tests.annotate.browser import Watched, chromium
@@ -264,6 +265,23 @@ def test_items_and_one_item(visit: Visit, made: list[Made]) -> None:
     assert anna.text("main h1") == title
     assert anna.page.locator(".shot").count() == 3
     assert anna.page.locator(".frame").count() == 3
+
+
+def test_an_item_tells_what_changed(visit: Visit, project: Project, made: list[Made]) -> None:
+    fields: dict[str, list[Any]] = {
+        "price": [9900.0, 9450.0],
+        "attributes": [{"Mileage": "84,000 km"}, {"Mileage": "86,200 km"}],
+    }
+    with writing(project.engine) as connection:
+        record(connection, [
+            ItemChange(made[0].item_id, 1.7e9, "changed", "crawl", fields=fields),
+            ItemChange(made[0].item_id, 1.71e9, "vanished", "listing", "no result page names it"),
+        ])  # fmt: skip
+    anna = visit("anna")
+    anna.open(f"items/{made[0].item_id}", ".shot")
+    told = anna.page.locator(".box", has_text="What changed").inner_text()
+    for part in ("9,450", "Mileage: 84,000 km", "Mileage: 86,200 km", "vanished", "no result page names it"):
+        assert part in told
 
 
 def test_dashboard_and_documentation(visit: Visit) -> None:

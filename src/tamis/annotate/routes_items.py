@@ -11,7 +11,8 @@ from sqlalchemy import Connection
 
 from tamis import schema
 from tamis.annotate.claims import claims_in_force
-from tamis.annotate.messages import HistoryRow, ItemRow, ItemsView, ItemView, PictureView, SampleView
+from tamis.annotate.messages import SampleView
+from tamis.annotate.messages_items import ChangeRow, HistoryRow, ItemRow, ItemsView, ItemView, PictureView
 from tamis.annotate.samples import claim_view, gold_view, image_url, public_id_of, read_items
 from tamis.annotate.web import InWeb, Reader, Web
 from tamis.database import chunks, reading
@@ -90,7 +91,7 @@ def _galleries(connection: Connection, item_ids: Collection[int]) -> tuple[dict[
 
 @router.get("/{item_id}")
 def one_item(item_id: int, web: InWeb, _: Reader) -> ItemView:
-    """One item with its pictures, raw record, labels and their history."""
+    """One item with its pictures, raw record, labels, their history and its own."""
     settings = web.project.settings
     with reading(web.project.engine) as connection:
         statement = (
@@ -107,6 +108,7 @@ def one_item(item_id: int, web: InWeb, _: Reader) -> ItemView:
         claims = tuple(claim_view(claim) for claim in claims_in_force(connection, item_ids=[item_id]))
         gold = {one.attribute: gold_view(one) for one in resolve_item_gold(connection, settings, None, [item_id])}
         history = _history(connection, item_id, regions)
+        changes = _changes(connection, item_id)
     return ItemView(
         summary=summary,
         source=row["source_name"],
@@ -117,6 +119,7 @@ def one_item(item_id: int, web: InWeb, _: Reader) -> ItemView:
         claims=claims,
         gold=gold,
         history=history,
+        changes=changes,
     )
 
 
@@ -188,3 +191,11 @@ def _history(connection: Connection, item_id: int, regions: Mapping[int, Mapping
         )
         for row in newest
     )
+
+
+def _changes(connection: Connection, item_id: int) -> tuple[ChangeRow, ...]:
+    """What the item was before, the latest change first."""
+    change = schema.item_change
+    columns = [change.c[name] for name in ChangeRow.model_fields]
+    statement = sa.select(*columns).where(change.c.item_id == item_id).order_by(change.c.id.desc()).limit(_MAX_HISTORY)
+    return tuple(ChangeRow.model_validate(dict(row)) for row in connection.execute(statement).mappings())

@@ -59,6 +59,7 @@ async function show() {
               h("p", { class: "description" }, highlight(summary.description, words)),
             )
           : null,
+        changes(item),
         history(item),
       ),
       h(
@@ -260,4 +261,51 @@ function history(item) {
       ),
     ),
   );
+}
+
+/** What the item was before, as the crawls noticed it: one line a field. */
+function changes(item) {
+  if (!item.changes.length) return null;
+  const lines = item.changes.flatMap((change) => {
+    const fields = Object.entries(change.fields);
+    return fields.length ? fields.map(([name, values]) => [change, name, values]) : [[change, change.kind, null]];
+  });
+  return h(
+    "section",
+    { class: "box" },
+    h("h2", {}, "What changed"),
+    h(
+      "div",
+      { class: "scroll" },
+      h(
+        "table",
+        {},
+        h("thead", {}, h("tr", {}, ["Noticed", "What", "Before", "After"].map((name) => h("th", {}, name)))),
+        h(
+          "tbody",
+          {},
+          lines.map(([change, name, values]) =>
+            h(
+              "tr",
+              { title: change.cause === "replay" ? "read otherwise from the same page" : null },
+              h("td", {}, when(change.at)),
+              h("td", {}, name),
+              values
+                ? values.map((value) => h("td", {}, written(value, name, item.summary.currency)))
+                : h("td", { colspan: 2, class: "soft" }, change.reason ?? ""),
+            ),
+          ),
+        ),
+      ),
+    ),
+  );
+}
+
+function written(value, name, currency) {
+  if (value === null || value === undefined || value === "") return "–";
+  if (name === "price") return price(value, currency);
+  if (Array.isArray(value)) return value.map(String).join(", ") || "–";
+  if (typeof value === "object")
+    return Object.entries(value).map(([key, one]) => `${key}: ${one}`).join(", ") || "–";
+  return String(value);
 }
