@@ -178,6 +178,10 @@ def _lengthen(start: int, end: int, wanted: int, limit: int) -> tuple[int, int]:
     return moved, moved + (end - start) + missing
 
 
+def _multiple(side: int, stride: int) -> int:
+    return -(-side // stride) * stride
+
+
 @dataclass(frozen=True, slots=True)
 class Placement:
     """Where a picture of `size_wh` lies in a network's frame of `frame_wh`: `inner_wh` pixels from (left, top)."""
@@ -195,6 +199,14 @@ class Placement:
         inner = (max(round(size_wh[0] * scale), 1), max(round(size_wh[1] * scale), 1))
         left, top = ((frame - side) // 2 for frame, side in zip(frame_wh, inner, strict=True))
         return cls(size_wh, frame_wh, inner, left, top)
+
+    @classmethod
+    def boxed(cls, size_wh: tuple[int, int], limit_wh: tuple[int, int], stride: int) -> Placement:
+        """As `letterboxed`, in the smallest frame inside `limit_wh` whose sides are multiples of `stride`."""
+        inner = cls.letterboxed(size_wh, limit_wh).inner_wh
+        frame = (_multiple(inner[0], stride), _multiple(inner[1], stride))
+        left, top = ((outer - side) // 2 for outer, side in zip(frame, inner, strict=True))
+        return cls(size_wh, frame, inner, left, top)
 
     @classmethod
     def stretched(cls, size_wh: tuple[int, int], frame_wh: tuple[int, int]) -> Placement:
