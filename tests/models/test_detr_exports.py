@@ -178,7 +178,9 @@ class RfDetrLike(nn.Module):
         super().__init__()
         self.body = nn.Conv2d(3, 12, 8, 8)
         self.boxes, self.labels = nn.Linear(12, 4), nn.Linear(12, classes + 1)
-        self.masks = nn.Linear(12, 256) if masks else None
+        self.masks = nn.Linear(12, 3) if masks else None
+        rows, columns = torch.meshgrid(torch.linspace(-1, 1, 16), torch.linspace(-1, 1, 16), indexing="ij")
+        self.register_buffer("waves", torch.stack([rows, columns, torch.cos(4 * rows * columns)]))
         nn.init.normal_(self.boxes.weight, std=0.15)
         nn.init.normal_(self.labels.weight, std=0.3)
         nn.init.constant_(self.labels.bias, -2)
@@ -186,7 +188,9 @@ class RfDetrLike(nn.Module):
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         queries = self.body(images).flatten(2).transpose(1, 2)
         found = self.boxes(queries).sigmoid(), self.labels(queries)
-        return found if self.masks is None else (*found, self.masks(queries).unflatten(2, (16, 16)))
+        if self.masks is None:
+            return found
+        return (*found, (self.masks(queries) @ self.get_buffer("waves").flatten(1)).unflatten(2, (16, 16)))
 
 
 def rf_detr_reference(model: RfDetrLike, picture: NDArray[np.uint8], classes: int) -> dict[str, Any]:
@@ -254,8 +258,8 @@ class YoloV5Like(nn.Module):
         self.columns, self.classes = 5 + classes + 32 * masks, classes
         self.heads = nn.ModuleList(nn.Conv2d(3, 3 * self.columns, step, step) for step in (8, 16, 32))
         self.prototypes = nn.Conv2d(3, 32, 4, 4) if masks else None
-        for head in self.heads:
-            nn.init.normal_(head.weight, std=2 / head.kernel_size[0])
+        for head, step in zip(self.heads, (8, 16, 32), strict=True):
+            nn.init.normal_(next(head.parameters()), std=2 / step)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         rows = []
