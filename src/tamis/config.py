@@ -151,6 +151,9 @@ class DetectSettings(Section):
     classes: tuple[str, ...] = decides((), "classes that count; empty: all")
     min_score: Share = decides(0.25, "boxes below this score are not used")
     min_share: Share = decides(0.02, "boxes that cover less of the picture are not used")
+    same_object: float = decides(
+        0.6, "boxes that overlap by this much (IoU) show one object, of which the best-scored counts; 2: none do", gt=0
+    )
     choose: Literal["largest", "central", "best", "all"] = decides("largest", "which of several objects are used")
     margin: float = decides(0.05, "margin around the box, as a share of its longer side", ge=0, le=1)
     square: bool = decides(False, "whether crops are widened to squares where the picture allows")

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from numpy.typing import NDArray
 from tests.models.networks import answer_network, black, white
 from tests.models.test_classifier import model_folder
 
+from tamis.cli import cli
 from tamis.errors import UserError
+from tamis.models.choice import Choice
 from tamis.models.classify_folder import classify_folder
-from tamis.models.detect_folder import detect_folder
+from tamis.models.detect_folder import Crops, detect_folder
 from tamis.models.folder import picture_files, read_pictures
 from tamis.vision.decode import decode_rgb
 
@@ -63,7 +68,7 @@ def test_detection(folder: Path, detector_file: Path, tmp_path: Path) -> None:
     report = detect_folder(
         folder,
         model=str(detector_file),
-        save_crops=tmp_path / "crops",
+        crops=Crops(tmp_path / "crops"),
         progress=lambda done, total, _: seen.append((done, total)),
     )
     assert [(row["file"], row["class"], row["score"]) for row in report["regions"]] == [
@@ -82,16 +87,84 @@ def test_detection(folder: Path, detector_file: Path, tmp_path: Path) -> None:
 
 
 def test_detection_of_some_classes(folder: Path, detector_file: Path) -> None:
-    report = detect_folder(folder, model=str(detector_file), classes=" bus ,", min_score=0.05)
+    report = detect_folder(folder, model=str(detector_file), choice=Choice(frozenset(["bus"])), min_score=0.05)
     assert {row["class"] for row in report["regions"]} == {"bus"}
     with pytest.raises(UserError, match="knows no lorry, tram; it knows car, bus"):
-        detect_folder(folder, model=str(detector_file), classes="bus,tram,lorry")
+        detect_folder(folder, model=str(detector_file), choice=Choice(frozenset(["bus", "tram", "lorry"])))
+
+
+def test_policy_of_a_folder(folder: Path, detector_file: Path) -> None:
+    def classes(**choice: Any) -> list[str]:
+        report = detect_folder(folder, model=str(detector_file), choice=Choice(**choice), min_score=0.05)
+        return [f"{row['class']} {row['score']}" for row in report["regions"] if row["file"] == "b.png"]
+
+    # A car of 32x24, a bus of 50x20 and, in the bus's right half, a second car: twice as large in the picture.
+    assert classes() == ["car 0.9", "bus 0.5", "car 0.1"]
+    assert classes(choose="largest") == ["bus 0.5"]
+    assert classes(choose="best") == ["car 0.9"]
+    assert classes(choose="central") == ["bus 0.5"]
+    assert classes(min_share=0.4) == ["bus 0.5"]
+    assert classes(same_object=0.5) == ["car 0.9", "bus 0.5"]
+    report = detect_folder(folder, model=str(detector_file), choice=Choice(max_objects=1))
+    assert report["questionable"] == [
+        {"file": "b.png", "reason": "2 objects found"},
+        {"file": "dark.png", "reason": "no object found"},
+        {"file": "sub/a.JPG", "reason": "2 objects found"},
+    ]
+
+
+def test_crops_have_a_margin_and_an_aspect(folder: Path, detector_file: Path, tmp_path: Path) -> None:
+    target = tmp_path / "crops"
+    choice = Choice(choose="best")
+    detect_folder(folder, model=str(detector_file), choice=choice, crops=Crops(target, margin=0.125, aspect=1.0))
+    assert decode_rgb((target / "b.png-1.jpg").read_bytes()).shape == (64, 80, 3)  # the picture is no higher
+    assert decode_rgb((target / "sub" / "a.JPG-1.jpg").read_bytes()).shape == (40, 40, 3)
+
+
+def test_crops_never_replace_files_unasked(folder: Path, detector_file: Path, tmp_path: Path) -> None:
+    target = tmp_path / "crops"
+    target.mkdir()
+    (target / "b.png-1.jpg").write_text("mine")
+    with pytest.raises(UserError, match=r"b\.png-1\.jpg is there already"):
+        detect_folder(folder, model=str(detector_file), crops=Crops(target))
+    assert (target / "b.png-1.jpg").read_text() == "mine"
+    detect_folder(folder, model=str(detector_file), crops=Crops(target, overwrite=True))
+    assert decode_rgb((target / "b.png-1.jpg").read_bytes()).shape == (48, 64, 3)
+
+
+def test_crops_stay_below_their_folder(folder: Path, detector_file: Path, tmp_path: Path) -> None:
+    target, outside = tmp_path / "crops", tmp_path / "outside"
+    target.mkdir()
+    outside.mkdir()
+    (target / "sub").symlink_to(outside)
+    with pytest.raises(UserError, match="a link leads out of"):
+        detect_folder(folder, model=str(detector_file), crops=Crops(target))
+    assert not list(outside.iterdir())
 
 
 def test_crops_that_cannot_be_written(folder: Path, detector_file: Path, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(UserError, match="cannot write the crop"):
-        detect_folder(folder, model=str(detector_file), save_crops=tmp_path / "taken")
+        detect_folder(folder, model=str(detector_file), crops=Crops(tmp_path / "taken" / "crops"))
+
+
+def test_command_prints_the_shape_that_is_promised(folder: Path, detector_file: Path) -> None:
+    (folder / "broken.jpg").unlink()
+    arguments = ["detect", str(folder), "--model", str(detector_file), "--classes", "car", "--json"]
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout) == {
+        "regions": [
+            {"file": "b.png", "box": [16, 8, 80, 56], "class": "car", "score": 0.9},
+            {"file": "sub/a.JPG", "box": [8, 20, 40, 44], "class": "car", "score": 0.9},
+        ],
+        "none": ["dark.png"],
+    }
+
+
+@pytest.mark.parametrize("wrong", [["--aspect", "4:0"], ["--aspect", "wide"], ["--margin", "2"], ["--merge", "0"]])
+def test_command_refuses_wrong_values(folder: Path, detector_file: Path, wrong: list[str]) -> None:
+    assert CliRunner().invoke(cli, ["detect", str(folder), "--model", str(detector_file), *wrong]).exit_code == 2
 
 
 def test_classification(folder: Path, tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ def detect_settings() -> st.SearchStrategy[DetectSettings]:
         classes=st.sampled_from([(), ("car",), ("car", "truck")]),
         min_score=st.sampled_from([0.0, 0.25, 0.6]),
         min_share=st.sampled_from([0.0, 0.01, 0.04, 0.2]),
+        same_object=st.sampled_from([0.3, 0.6, 0.6, 2.0]),
         choose=st.sampled_from(["largest", "central", "best", "all"]),
     )
 
@@ -91,7 +92,8 @@ def reference(connection: sa.Connection, detect: DetectSettings) -> list[tuple[i
         query = sa.select(schema.region).where(schema.region.c.image_id == image)
         live = [row for row in connection.execute(query) if row.superseded_at is None]
         whole = next((row for row in live if row.kind == "whole"), None)
-        passing = [row for row in live if row.kind == "detected" and _passes(row, detect)]
+        found = [row for row in live if row.kind == "detected" and _passes(row, detect)]
+        passing = [row for row in found if not any(_shows_too(better, row, detect) for better in found)]
         drawn = [row for row in live if row.kind == "drawn"]
         doubt = ""
         if drawn:
@@ -112,6 +114,21 @@ def _passes(row: Any, detect: DetectSettings) -> bool:
     area = (row.x1 - row.x0) * (row.y1 - row.y0)
     known = not detect.classes or row.class_name in detect.classes
     return known and row.score >= detect.min_score and area >= detect.min_share * SIZE_WH[0] * SIZE_WH[1]
+
+
+def _shows_too(better: Any, row: Any, detect: DetectSettings) -> bool:
+    """Whether a better detection shows the same object."""
+    wide, high = min(better.x1, row.x1) - max(better.x0, row.x0), min(better.y1, row.y1) - max(better.y0, row.y0)
+    if (
+        detect.same_object > 1
+        or wide <= 0
+        or high <= 0
+        or (-better.score, better.region_key) >= (-row.score, row.region_key)
+    ):
+        return False
+    own, other = (row.x1 - row.x0) * (row.y1 - row.y0), (better.x1 - better.x0) * (better.y1 - better.y0)
+    inside = wide * high >= 0.9 * own and better.class_name == row.class_name
+    return inside or bool(wide * high >= detect.same_object * (own + other - wide * high))
 
 
 def _order(row: Any, detect: DetectSettings) -> tuple[Any, ...]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -79,25 +77,24 @@ def test_suppression_of_nothing_and_of_equals() -> None:
     assert bx.suppress(bx.as_boxes([[4, 4, 4, 4]] * 2), scores[:2], np.zeros(2, np.int64)).tolist() == [0, 1]
 
 
-@given(st.integers(0, 1000), st.integers(0, 40))
+@given(st.integers(0, 1000), st.integers(0, 40), st.floats(0.3, 1))
 @settings(max_examples=50)
-def test_groups_part_the_boxes_and_each_overlaps_its_leader(seed: int, count: int) -> None:
-    boxes, scores, _ = detections(seed, count)
-    groups = bx.group_same_object(boxes, scores, 0.6, 0.9)
-    assert sorted(np.concatenate([*groups, np.zeros(0, np.intp)]).tolist()) == list(range(count))
-    leaders = [int(group[0]) for group in groups]
-    assert all(scores[first] >= scores[second] for first, second in pairwise(leaders))
-    for group in groups:
-        common = bx.intersection(boxes[group[:1]], boxes[group])[0]
-        smaller = np.minimum(bx.area(boxes[group[:1]]), bx.area(boxes[group]))
-        assert ((bx.iou(boxes[group[:1]], boxes[group])[0] >= 0.6) | (common >= 0.9 * smaller)).all()
+def test_every_box_that_goes_shows_what_a_better_one_shows(seed: int, count: int, min_iou: float) -> None:
+    boxes, scores, classes = detections(seed, count)
+    kept = bx.distinct(boxes, scores, classes, min_iou)
+    overlaps = bx.iou(boxes, boxes)
+    covered = bx.intersection(boxes, boxes) / np.maximum(bx.area(boxes), 1e-9)[:, None]
+    for index in range(count):
+        same = (overlaps[index] >= min_iou) | ((covered[index] >= bx.INSIDE) & (classes == classes[index]))
+        assert (index not in kept) == bool((same & (scores > scores[index])).any())
+    assert bx.distinct(boxes, scores, classes, 2).tolist() == list(range(count))
 
 
-def test_car_its_half_and_its_neighbour_make_two_groups() -> None:
-    boxes = bx.as_boxes([[0, 0, 100, 50], [2, 1, 98, 52], [0, 0, 40, 50], [110, 0, 200, 50]])
-    groups = bx.group_same_object(boxes, np.asarray([0.9, 0.8, 0.4, 0.6], np.float32))
-    assert [group.tolist() for group in groups] == [[0, 1, 2], [3]]
-    assert bx.hull(boxes[groups[0]]) == (0, 0, 100, 52)
+def test_car_its_half_and_its_neighbour_are_two_objects() -> None:
+    boxes = bx.as_boxes([[0, 0, 100, 50], [2, 1, 98, 52], [0, 0, 40, 50], [110, 0, 200, 50], [30, 10, 50, 30]])
+    scores, classes = np.asarray([0.9, 0.8, 0.4, 0.6, 0.3], np.float32), np.asarray([1, 2, 1, 1, 3])
+    assert bx.distinct(boxes, scores, classes).tolist() == [0, 3, 4]  # the last is the driver
+    assert bx.distinct(boxes, scores, classes, 0.99).tolist() == [0, 1, 3, 4]
 
 
 @given(st.integers(0, 1000))

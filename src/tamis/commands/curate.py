@@ -83,24 +83,79 @@ def _undo(session: Session, undo: Path) -> int:
     return 1 if restored["failed"] else 0
 
 
+class _Aspect(click.ParamType[float]):
+    """Width over height, as `4:3` or as a number."""
+
+    name = "W:H"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the ratio, from 1:10 to 10:1."""
+        width, _, height = str(value).partition(":")
+        try:
+            ratio = float(width) / float(height or 1)
+        except (ValueError, ZeroDivisionError):
+            ratio = 0.0
+        if not 0.1 <= ratio <= 10:
+            self.fail(f"{value!r} is no aspect such as 4:3 or 1", param, ctx)
+        return ratio
+
+
 @click.command()
 @click.argument("folder", type=_FOLDER)
-@click.option("--model", required=True, metavar="M", help="An .onnx or .pt file, or package:NAME.")
+@click.option("--model", required=True, metavar="M",
+              help="An .onnx or .pt file, a folder of transformers, or package:NAME.")  # fmt: skip
 @click.option("--classes", default="", help="Only these, separated by commas.")
 @click.option("--min-score", type=click.FloatRange(0, 1), default=0.25, help="Least score.", show_default=True)
+@click.option("--min-share", type=click.FloatRange(0, 1), default=0.0, help="Least share of the picture.")
+@click.option("--choose", type=click.Choice(["all", "largest", "central", "best"]), default="all", show_default=True,
+              help="Which of several objects.")  # fmt: skip
+@click.option("--merge", type=click.FloatRange(0, 1, min_open=True), metavar="IOU",
+              help="Boxes that overlap by this much show one object, whatever their classes.")  # fmt: skip
+@click.option("--max-objects", type=click.IntRange(1), help="More than these, or none, make a picture questionable.")
 @click.option("--save-crops", type=click.Path(path_type=Path), metavar="DIR", help="Write the crops there.")
+@click.option(
+    "--margin", type=click.FloatRange(0, 1), default=0.0, help="Around a crop, as a share of its longer side."
+)
+@click.option("--aspect", type=_Aspect(), help="Widen crops to it where the picture allows; 1 for squares.")
+@click.option("--overwrite", is_flag=True, help="Crops may replace files of their names.")
 @click.option("--trust-pickle", is_flag=True, help="Load a .pt file, which can run code.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
 def detect(folder: Path, as_json: bool, **options: Any) -> None:
-    """Find objects in the pictures of FOLDER with a detector."""
-    from tamis.models.detect_folder import detect_folder  # noqa: PLC0415 - loaded on use
+    """Find objects in the pictures of FOLDER with a detector.
+
+    Crops are named after their picture and the object's number in it, in the same folders below DIR.
+    """
+    from tamis.models.choice import Choice  # noqa: PLC0415 - loaded on use
+    from tamis.models.detect_folder import Crops, detect_folder  # noqa: PLC0415
 
     session = Session(folder, as_json)
     session.catch_interrupts()
-    report = detect_folder(folder, progress=session.progress("detect"), **options)
+    show = session.progress("detect")
+
+    def tell(done: int, total: int | None, text: str) -> None:
+        if session.stop.is_set():
+            raise click.Abort
+        show(done, total, text)
+
+    names = frozenset(name.strip() for name in options["classes"].split(",") if name.strip())
+    choice = Choice(
+        names, options["min_share"], options["merge"] or 2.0, options["choose"], options["max_objects"] or 0
+    )
+    target, cut = options["save_crops"], (options["margin"], options["aspect"], options["overwrite"])
+    report = detect_folder(
+        folder,
+        model=options["model"],
+        choice=choice,
+        min_score=options["min_score"],
+        crops=Crops(target, *cut) if target is not None else None,
+        trust_pickle=options["trust_pickle"],
+        progress=tell,
+    )
     lines = [
         f"{row['file']}  {row['class']}  {row['score']:.2f}  {' '.join(f'{value:.0f}' for value in row['box'])}"
         for row in report["regions"]
     ]
+    for kind in ("unreadable", "questionable"):
+        lines += [f"{kind}: {row['file']}: {row['reason']}" for row in report.get(kind, ())]
     lines.append(f"{len(report['regions'])} objects; nothing in {len(report['none'])} pictures")
     session.finish(report, *lines)

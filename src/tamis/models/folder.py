@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from tamis.errors import Unreadable, UserError
 from tamis.models.protocols import ImageRGB
@@ -19,6 +20,8 @@ Progress = Callable[[int, int | None, str], None]
 _SUFFIXES = frozenset((".jpg", ".jpeg", ".jfif", ".png", ".webp", ".avif", ".gif", ".tif", ".tiff", ".bmp"))
 #: Decoded pictures that wait at most; a large one takes 100 MB and more.
 _AHEAD = 4
+
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +56,33 @@ def picture_files(folder: Path) -> list[str]:
 
 def read_pictures(folder: Path, files: Sequence[str]) -> Generator[FolderPicture, None, None]:
     """Yield the pictures in the order of `files`, a few decoded ahead on another thread."""
-    with ThreadPoolExecutor(1, thread_name_prefix="decode") as pool:
-        waiting: deque[Future[FolderPicture]] = deque()
+    return map_pictures(folder, files, lambda picture: picture, ahead=_AHEAD)
+
+
+def map_pictures(
+    folder: Path,
+    files: Sequence[str],
+    work: Callable[[FolderPicture], _Result],
+    *,
+    threads: int = 1,
+    ahead: int | None = None,
+) -> Generator[_Result, None, None]:
+    """Yield what `work` makes of each picture, in the order of `files`.
+
+    Args:
+        folder: where the files lie.
+        files: paths below it, as `picture_files` gives them.
+        work: called on one of `threads` threads with a picture that it has just decoded.
+        threads: how many.
+        ahead: how many results may wait for the caller; twice the threads unless told.
+    """
+    most = 2 * threads if ahead is None else ahead
+    with ThreadPoolExecutor(threads, thread_name_prefix="pictures") as pool:
+        waiting: deque[Future[_Result]] = deque()
         try:
             for file in files:
-                waiting.append(pool.submit(_read, folder, file))
-                if len(waiting) > _AHEAD:
+                waiting.append(pool.submit(lambda name: work(_read(folder, name)), file))
+                if len(waiting) > most:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

@@ -98,6 +98,11 @@ class OnnxDetector:
         """Whether the network runs elsewhere than on the processor's cores."""
         return bool(self._session.get_providers()[0] != "CPUExecutionProvider")
 
+    @property
+    def batch(self) -> int:
+        """How many pictures at once make the best of the machine."""
+        return self._input.batch or (_BATCH if self.on_accelerator else 1)
+
     @cached_property
     def digest(self) -> str:
         """Key of the weights, the options and this adapter."""
@@ -116,11 +121,10 @@ class OnnxDetector:
         by_frame: dict[tuple[int, int], list[int]] = {}
         for index, placement in enumerate(placements):
             by_frame.setdefault(placement.frame_wh, []).append(index)
-        size = self._input.batch or (_BATCH if self.on_accelerator else 1)
         found: dict[int, Detections] = {}
         for indices in by_frame.values():
-            for start in range(0, len(indices), size):
-                chunk = indices[start : start + size]
+            for start in range(0, len(indices), self.batch):
+                chunk = indices[start : start + self.batch]
                 chosen = [placements[index] for index in chunk]
                 outputs = self._run(self._frames.fill([images_rgb[index] for index in chunk], chosen))
                 for row, (index, placement) in enumerate(zip(chunk, chosen, strict=True)):

@@ -62,6 +62,10 @@ class Detector(Protocol):
     def digest(self) -> str:
         """Key of the weights and the adapter, 32 hexadecimal digits."""
 
+    @property
+    def batch(self) -> int:
+        """How many pictures at once make the best of the machine."""
+
     def detect(self, images_rgb: Sequence[ImageRGB], *, with_masks: bool = False) -> list[Detections]:
         """Return what is in each picture.
 

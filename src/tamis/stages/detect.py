@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -17,6 +17,9 @@ from tamis.engine.writers import write_regions
 from tamis.errors import Unreadable
 from tamis.records import Box, Region
 from tamis.stages.policy import WHOLE
+
+if TYPE_CHECKING:
+    from tamis.models.protocols import Detections
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,22 +72,30 @@ def _detect(context: Context) -> Compute:
 
     def find(images: Sequence[InspectedImage]) -> Results:
         results: list[Sequence[Region] | Unreadable] = []
-        for image in images:
-            try:
-                picture = decode_rgb(context.blobs.get(image.sha256))
-            except Unreadable as error:
-                results.append(error)
-                continue
-            found = detector.detect([picture])[0]
-            boxes = [tuple(float(value) for value in box) for box in found.boxes_xyxy]
-            regions = [
-                _object(image, picture, box, name, float(score), detector.digest)
-                for box, name, score in zip(boxes, found.class_names, found.scores, strict=True)
-            ]
-            results.append([_whole(image), *regions])
+        for start in range(0, len(images), detector.batch):
+            part = images[start : start + detector.batch]
+            pictures = [read(image) for image in part]
+            found = iter(detector.detect([picture for picture in pictures if not isinstance(picture, Unreadable)]))
+            for image, picture in zip(part, pictures, strict=True):
+                if isinstance(picture, Unreadable):
+                    results.append(picture)
+                else:
+                    results.append(_regions(image, picture, next(found), detector.digest))
         return results
 
+    def read(image: InspectedImage) -> NDArray[np.uint8] | Unreadable:
+        try:
+            return decode_rgb(context.blobs.get(image.sha256))
+        except Unreadable as error:
+            return error
+
     return find
+
+
+def _regions(image: InspectedImage, picture: NDArray[np.uint8], found: Detections, origin: str) -> list[Region]:
+    boxes = [tuple(float(value) for value in box) for box in found.boxes_xyxy]
+    seen = zip(boxes, found.class_names, found.scores, strict=True)
+    return [_whole(image), *(_object(image, picture, box, name, float(score), origin) for box, name, score in seen)]
 
 
 def _object(

@@ -5,8 +5,8 @@ people may add `drawn` ones. Of the regions that no newer detection superseded, 
 
 1. those that people drew, if there are any;
 2. else the whole of it, if the project uses no detector;
-3. else the detected ones that pass `detect.classes`, `min_score` and `min_share`: all of them, or the one that
-   `detect.choose` names;
+3. else the detected ones that pass `detect.classes`, `min_score` and `min_share` and show an object of their own, not
+   one that a better-scored one of them shows too (`same_object`): all of them, or the one that `detect.choose` names;
 4. else the whole of it, in doubt: no object was found.
 
 Moving one of these settings therefore takes effect at once and runs no model again.
@@ -24,6 +24,7 @@ from tamis import schema
 from tamis.config import DetectSettings, Settings
 from tamis.database import CHUNK, chunks
 from tamis.records import Box, RegionKind
+from tamis.vision.boxes import INSIDE
 
 #: Why the whole of an image stands in for an object.
 NO_OBJECT = "no object found"
@@ -88,13 +89,7 @@ def _ranked(detect: DetectSettings, images: sa.ColumnElement[bool] | None) -> sa
     image = schema.image.c
     inspection = schema.inspection.c
     width, height = region.x1 - region.x0, region.y1 - region.y0
-    passing: list[sa.ColumnElement[bool]] = [
-        region.kind == "detected",
-        region.score >= detect.min_score,
-        width * height >= detect.min_share * inspection.width * inspection.height,
-    ]
-    if detect.classes:
-        passing.append(region.class_name.in_(detect.classes))
+    passing = [*_passing(detect, region), *_own_object(detect)]
     conditions: list[sa.ColumnElement[bool]] = [region.superseded_at.is_(None), inspection.readable.is_(sa.true())]
     if images is not None:
         conditions.append(images)
@@ -126,6 +121,42 @@ def _ranked(detect: DetectSettings, images: sa.ColumnElement[bool] | None) -> sa
         sa.func.sum(one.passes).over(partition_by=one.image_id).label("objects"),
         sa.func.row_number().over(partition_by=(one.image_id, one.passes), order_by=order).label("place"),
     ).subquery("ranked")
+
+
+def _passing(detect: DetectSettings, region: Any) -> list[sa.ColumnElement[bool]]:
+    """What a detection has to meet by itself."""
+    inspection = schema.inspection.c
+    share = (region.x1 - region.x0) * (region.y1 - region.y0) >= detect.min_share * inspection.width * inspection.height
+    passing = [region.kind == "detected", region.score >= detect.min_score, share]
+    return [*passing, region.class_name.in_(detect.classes)] if detect.classes else passing
+
+
+def _own_object(detect: DetectSettings) -> list[sa.ColumnElement[bool]]:
+    """That no better passing detection of the image shows the same object; as `tamis.vision.boxes.distinct`."""
+    if detect.same_object > 1:
+        return []
+    other, one = schema.region.alias("other"), schema.region.c
+    rival = other.c
+
+    def least(first: Any, second: Any) -> Any:
+        return sa.case((first < second, first), else_=second)
+
+    def most(first: Any, second: Any) -> Any:
+        return sa.case((first > second, first), else_=second)
+
+    wide = least(one.x1, rival.x1) - most(one.x0, rival.x0)
+    high = least(one.y1, rival.y1) - most(one.y0, rival.y0)
+    own, others = ((c.x1 - c.x0) * (c.y1 - c.y0) for c in (one, rival))
+    overlap = wide * high >= detect.same_object * (own + others - wide * high)
+    inside = sa.and_(one.class_name == rival.class_name, wide * high >= INSIDE * own)
+    better = sa.or_(rival.score > one.score, sa.and_(rival.score == one.score, rival.region_key < one.region_key))
+    same = sa.and_(
+        rival.image_id == one.image_id, rival.superseded_at.is_(None), *_passing(detect, rival), better, wide > 0,
+        high > 0, sa.or_(overlap, inside),
+    )  # fmt: skip
+    return [
+        ~sa.exists(sa.select(sa.literal(1)).select_from(other).where(same).correlate(schema.region, schema.inspection))
+    ]
 
 
 def read_chosen(

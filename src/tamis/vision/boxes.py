@@ -19,6 +19,8 @@ CropBox = tuple[int, int, int, int]
 
 #: Two boxes of one picture that overlap this much show the same object to two detectors.
 SAME_OBJECT_IOU = 0.8
+#: A box of which a better one of its class covers this share is a part of the same object.
+INSIDE = 0.9
 
 
 def as_boxes(boxes_xyxy: ArrayLike) -> Floats:
@@ -79,33 +81,23 @@ def suppress(boxes_xyxy: Floats, scores: Floats, class_ids: NDArray[np.int64], m
     return np.asarray(kept, np.intp)
 
 
-def group_same_object(
-    boxes_xyxy: Floats, scores: Floats, min_iou: float = 0.6, min_inside: float = 0.9
-) -> list[Indices]:
-    """Return groups of boxes that show one object, whatever their classes; the best score leads its group.
+def distinct(boxes_xyxy: Floats, scores: Floats, class_ids: NDArray[np.int64], min_iou: float = 0.6) -> Indices:
+    """Return the indices, in their order, of the boxes that show objects of their own.
 
-    A box joins the best-scored leader that it overlaps by `min_iou` or that one of them covers to the share
-    `min_inside` of the smaller (a detector that sees a car and its front half). Each box is in one group; groups come
-    by their leaders' scores, best first. A group never chains: its members overlap their leader.
+    A box shows the same object as a better one that it overlaps by `min_iou` or more, whatever the classes (a van that
+    is also called a truck), or of the same class that covers it to nine tenths (a car and its front half). Of equal
+    scores the earlier is better. Boxes that are inside out or empty are left as they are; a `min_iou` above 1 merges
+    nothing.
     """
-    order = np.argsort(-scores, kind="stable")
-    groups: list[Indices] = []
-    while order.size:
-        leader = boxes_xyxy[order[:1]]
-        others = boxes_xyxy[order]
-        smaller = np.minimum(area(leader), area(others))
-        inside = intersection(leader, others)[0] >= min_inside * np.maximum(smaller, 1e-9)
-        same = (iou(leader, others)[0] >= min_iou) | inside
-        same[0] = True
-        groups.append(order[same])
-        order = order[~same]
-    return groups
-
-
-def hull(boxes_xyxy: Floats) -> Box:
-    """Return the smallest box around all of n > 0 boxes."""
-    low, high = boxes_xyxy[:, :2].min(axis=0), boxes_xyxy[:, 2:].max(axis=0)
-    return (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
+    if min_iou > 1:
+        return np.arange(len(scores), dtype=np.intp)
+    own = area(boxes_xyxy)
+    covered = intersection(boxes_xyxy, boxes_xyxy) >= INSIDE * np.maximum(own, 1e-9)[:, None]
+    same = (iou(boxes_xyxy, boxes_xyxy) >= min_iou) | (covered & (class_ids[:, None] == class_ids[None, :]))
+    rank = np.empty(len(scores), np.intp)
+    rank[np.argsort(-scores, kind="stable")] = np.arange(len(scores))
+    better = rank[None, :] < rank[:, None]
+    return np.flatnonzero(~(same & better).any(axis=1))
 
 
 def match(old_xyxy: Floats, new_xyxy: Floats, min_iou: float = SAME_OBJECT_IOU) -> list[tuple[int, int]]:
