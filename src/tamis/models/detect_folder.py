@@ -8,6 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import cv2
+
 from tamis.errors import UserError
 from tamis.models.choice import Choice, chosen
 from tamis.models.folder import FolderPicture, Progress, map_pictures, picture_files, read_pictures
@@ -110,6 +112,7 @@ def _look(
         ]
 
     if threads > 1:
+        cv2.setNumThreads(1)  # one level of parallelism: a picture a core
         yield from map_pictures(folder, files, lambda picture: work([picture])[0], threads=threads)
         return
     pictures = read_pictures(folder, files)
