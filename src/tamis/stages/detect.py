@@ -125,9 +125,9 @@ def _object(
 def _depends(context: Context) -> Sequence[str]:
     if context.settings.detect.model == WHOLE:
         return ()
-    from tamis.models.registry import find_model  # noqa: PLC0415
+    from tamis.models.registry import find_model, model_files  # noqa: PLC0415
 
-    return (file_digest(find_model(context.settings.detect.model, context.folder)),)
+    return tuple(file_digest(file) for file in model_files(find_model(context.settings.detect.model, context.folder)))
 
 
 DETECT = Stage(

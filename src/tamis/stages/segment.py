@@ -37,9 +37,9 @@ def _segment(context: Context) -> Callable[[ChosenSubject], Sequence[Mask]]:
 def _depends(context: Context) -> Sequence[str]:
     if context.settings.segment.method != "model":
         return ()
-    from tamis.models.registry import find_model  # noqa: PLC0415
+    from tamis.models.registry import find_model, model_files  # noqa: PLC0415
 
-    return (file_digest(find_model(context.settings.segment.model, context.folder)),)
+    return tuple(file_digest(file) for file in model_files(find_model(context.settings.segment.model, context.folder)))
 
 
 def _idle(settings: Settings, _: Path) -> str | None:
