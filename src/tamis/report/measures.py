@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -21,11 +21,15 @@ from tamis.vision.clusters import Clustering
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What is shown of an image: the whole (`crop_xyxy` None) or a crop of it, and a name that people can look up."""
+    """What is shown of an image: the whole (`crop_xyxy` None) or a crop of it, and a name that people can look up.
+
+    `mask_of` is the region whose mask is shown on it: the ground outside of it is darkened.
+    """
 
     sha256: str
     crop_xyxy: CropBox | None
     name: str
+    mask_of: int | None = None
 
 
 def measures(settings: Settings) -> Mapping[str, list[Measure]]:
@@ -36,6 +40,7 @@ def measures(settings: Settings) -> Mapping[str, list[Measure]]:
         "detect": _of_detections(settings),
         "regionduplicates": _of_pairs(settings.regionduplicates, "region", settings),
         "classify": _of_filter(settings),
+        "segment": _of_masks(settings),
     }
 
 
@@ -133,6 +138,35 @@ def _of_detections(settings: Settings) -> list[Measure]:
         Measure("Shorter side of the object", "Smaller objects are rejected; in pixels, of boxes with the score.",
                 rows(sa.case((width < height, width), else_=height), sure),
                 (Threshold("detect.min_side", asked.min_side, 16),), ("rejected", "kept"), show),
+    ]  # fmt: skip
+
+
+def _of_masks(settings: Settings) -> list[Measure]:
+    asked = settings.segment
+    if asked.method == "off":
+        return []
+    mask, region, facts, image = schema.mask.c, schema.region.c, schema.inspection.c, schema.image.c
+
+    def rows(value: sa.ColumnElement[Any]) -> sa.Select[Any]:
+        query = sa.select(
+            value.label("value"), region.id.label("name"), image.sha256, facts.width, facts.height,
+            *(region[name] for name in ("region_key", "x0", "y0", "x1", "y1")),
+        ).select_from(schema.mask)  # fmt: skip
+        query = query.join(schema.region, region.id == mask.region_id).join(schema.image, image.id == region.image_id)
+        query = query.join(schema.inspection, facts.image_id == region.image_id)
+        return query.where(region.superseded_at.is_(None))
+
+    def show(row: sa.Row[Any]) -> tuple[Part, ...]:
+        return (replace(_region_part(row._mapping, settings), mask_of=row.name),)
+
+    return [
+        Measure("Area of the mask", "Share of its box; masks that fill less are questionable.", rows(mask.area),
+                (Threshold("segment.min_area", asked.min_area, 0.1),), ("doubted", "kept"), show),
+        Measure("Mask on the border", "Share of the picture's border; more is questionable, 1 asks nothing.",
+                rows(mask.border), (Threshold("segment.max_border", asked.max_border, 0.1),), ("kept", "doubted"), show,
+                upper_holds=False),
+        Measure("Holes in the mask", "More of them are questionable.", rows(mask.holes),
+                (Threshold("segment.max_holes", asked.max_holes, 1),), ("kept", "doubted"), show, upper_holds=False),
     ]  # fmt: skip
 
 

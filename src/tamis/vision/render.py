@@ -29,7 +29,7 @@ class Rendering:
     out, "stretch" distorts. Without `enlarge` no pixel is invented: a crop smaller than the target keeps its scale
     (in a letterbox it stands in the middle; "crop" and "stretch" then reach the target's aspect, not its size).
     `quality` is that of JPEG and WebP, 1 to 100. Without `background_rgb` cut-outs are transparent, and other grounds
-    are black.
+    are black. `background_share` below 1 lets the ground of a cut-out shine through its colour.
 
     Raises:
         ValueError: a value out of range.
@@ -41,6 +41,7 @@ class Rendering:
     quality: int = 92
     background_rgb: tuple[int, int, int] | None = None
     enlarge: bool = False
+    background_share: float = 1.0
 
     def __post_init__(self) -> None:
         if self.size_wh is not None and not all(1 <= side <= 16_384 for side in self.size_wh):
@@ -49,6 +50,8 @@ class Rendering:
             raise ValueError(f"shape {self.shape!r} or format {self.format!r} is unknown")
         if not 1 <= self.quality <= 100:
             raise ValueError(f"quality {self.quality} is not within 1 to 100")
+        if not 0 <= self.background_share <= 1:
+            raise ValueError(f"background share {self.background_share} is not within 0 to 1")
 
     @property
     def suffix(self) -> str:
@@ -202,6 +205,6 @@ def _shaped(
 def _on_ground(image: NDArray[np.uint8], alpha: NDArray[np.uint8], rendering: Rendering) -> NDArray[np.uint8]:
     if rendering.background_rgb is None:
         return np.concatenate([image, alpha], axis=2)
-    share = alpha.astype(np.float32) / 255
+    share = 1 - (1 - alpha.astype(np.float32) / 255) * np.float32(rendering.background_share)
     mixed = image * share + np.asarray(rendering.background_rgb, np.float32) * (1 - share)
     return np.asarray(np.rint(mixed), np.uint8)
