@@ -121,6 +121,24 @@ def test_crops_have_a_margin_and_an_aspect(folder: Path, detector_file: Path, tm
     assert decode_rgb((target / "sub" / "a.JPG-1.jpg").read_bytes()).shape == (40, 40, 3)
 
 
+def test_objects_are_cut_out_of_their_ground(tmp_path: Path, detector_file: Path) -> None:
+    picture = white(64, 64)
+    picture[24:40, 12:36] = (20, 20, 180)  # blue, as OpenCV writes it red
+    write(tmp_path / "pictures" / "a.png", picture)
+    arguments = ["detect", str(tmp_path / "pictures"), "--model", str(detector_file), "--choose", "best", "--cut-out"]
+    for name, more in (("clear", []), ("green", ["--ground", "#00ff00"])):
+        result = CliRunner().invoke(cli, [*arguments, "--save-crops", str(tmp_path / name), *more])
+        assert result.exit_code == 0, result.output
+    clear = cv2.imread(str(tmp_path / "clear" / "a.png-1.png"), cv2.IMREAD_UNCHANGED)
+    assert clear is not None
+    assert clear.shape == (24, 32, 4)
+    assert (clear[12, 16, 3], clear[1, 1, 3]) == (255, 0)
+    green = decode_rgb((tmp_path / "green" / "a.png-1.jpg").read_bytes()).astype(int)
+    assert green[12, 16, 0] > 150
+    assert np.abs(green[1, 1] - [0, 255, 0]).max() < 20
+    assert CliRunner().invoke(cli, arguments).exit_code == 2
+
+
 def test_crops_never_replace_files_unasked(folder: Path, detector_file: Path, tmp_path: Path) -> None:
     target = tmp_path / "crops"
     target.mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,20 @@ class _Aspect(click.ParamType[float]):
         return ratio
 
 
+class _Colour(click.ParamType[tuple[int, int, int]]):
+    """A colour as #rrggbb."""
+
+    name = "#RRGGBB"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int, int]:
+        """Return red, green and blue, 0 to 255."""
+        digits = re.fullmatch("#?([0-9a-fA-F]{6})", str(value))
+        if digits is None:
+            self.fail(f"{value!r} is no colour such as #ffffff", param, ctx)
+        red, green, blue = bytes.fromhex(digits[1])
+        return red, green, blue
+
+
 @click.command()
 @click.argument("folder", type=_FOLDER)
 @click.option("--model", required=True, metavar="M",
@@ -117,6 +132,10 @@ class _Aspect(click.ParamType[float]):
     "--margin", type=click.FloatRange(0, 1), default=0.0, help="Around a crop, as a share of its longer side."
 )
 @click.option("--aspect", type=_Aspect(), help="Widen crops to it where the picture allows; 1 for squares.")
+@click.option("--cut-out", is_flag=True, help="Crops lose their ground: transparent PNG, or --ground.")
+@click.option("--segmenter", default="grabcut", metavar="S", show_default=True,
+              help="What outlines the objects: grabcut, or a model that makes masks.")  # fmt: skip
+@click.option("--ground", type=_Colour(), help="A plain colour, such as #ffffff, instead of transparency.")
 @click.option("--overwrite", is_flag=True, help="Crops may replace files of their names.")
 @click.option("--trust-pickle", is_flag=True, help="Load a .pt file, which can run code.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
@@ -141,7 +160,10 @@ def detect(folder: Path, as_json: bool, **options: Any) -> None:
     choice = Choice(
         names, options["min_share"], options["merge"] or 2.0, options["choose"], options["max_objects"] or 0
     )
-    target, cut = options["save_crops"], (options["margin"], options["aspect"], options["overwrite"])
+    target, segmenter = options["save_crops"], options["segmenter"] if options["cut_out"] else ""
+    cut = (options["margin"], options["aspect"], options["overwrite"], segmenter, options["ground"])
+    if (options["cut_out"] or options["ground"]) and not (options["cut_out"] and target):
+        raise click.UsageError("cut-outs need --save-crops DIR, and --ground needs --cut-out")
     report = detect_folder(
         folder,
         model=options["model"],

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from threading import Lock
+from types import NoneType
 from typing import Any
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from tamis.errors import UserError
 from tamis.models.choice import Choice, chosen
 from tamis.models.folder import FolderPicture, Progress, map_pictures, picture_files, read_pictures
-from tamis.models.onnx_detector import DetectorOptions
+from tamis.models.onnx_detector import DetectorOptions, OnnxDetector
 from tamis.models.protocols import Detections, Detector
-from tamis.models.registry import open_detector_for_cores
+from tamis.models.registry import open_detector_for_cores, open_segmenter
 from tamis.vision.boxes import expand
-from tamis.vision.render import encode
+from tamis.vision.grabcut import GrabCutSegmenter
+from tamis.vision.render import Rendering, render_part
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +31,23 @@ class Crops:
     """Where the crops of the objects go, and how they are cut.
 
     `margin` is a share of the box's longer side, `aspect` is width over height that a crop grows to where the picture
-    allows (None keeps the box's own). An existing file is overwritten only if `overwrite`.
+    allows (None keeps the box's own). An existing file is overwritten only if `overwrite`. With a `segmenter` (as
+    `tamis.models.registry.open_segmenter` takes it) the objects are cut out of their ground: PNG files with
+    transparency, or JPEGs on a ground of colour `ground_rgb`; an object that no mask is found for keeps its ground.
     """
 
     folder: Path
     margin: float = 0.0
     aspect: float | None = None
     overwrite: bool = False
+    segmenter: str = ""
+    ground_rgb: tuple[int, int, int] | None = None
+
+    @property
+    def rendering(self) -> Rendering:
+        """How a crop becomes a file."""
+        is_transparent = bool(self.segmenter) and self.ground_rgb is None
+        return Rendering(format="png" if is_transparent else "jpeg", background_rgb=self.ground_rgb)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +96,7 @@ def detect_folder(
     if unknown := sorted(wanted.classes - set(detector.classes)):
         raise UserError(f"model {model} knows no {', '.join(unknown)}; it knows {', '.join(detector.classes)}")
     report: dict[str, Any] = {"regions": [], "none": []}
-    for done, seen in enumerate(_look(folder, files, detector, threads, (wanted, crops)), start=1):
+    for done, seen in enumerate(_look(folder, files, detector, threads, (wanted, crops, trust_pickle)), start=1):
         _add(report, seen, wanted.max_objects)
         if progress is not None:
             progress(done, len(files), f"{len(report['regions'])} objects")
@@ -88,10 +104,13 @@ def detect_folder(
 
 
 def _look(
-    folder: Path, files: Sequence[str], detector: Detector, threads: int, asked: tuple[Choice, Crops | None]
+    folder: Path, files: Sequence[str], detector: Detector, threads: int, asked: tuple[Choice, Crops | None, bool]
 ) -> Iterator[_Seen]:
     """Look at the pictures in their order: on several threads, or decoding ahead of a network that uses all cores."""
-    choice, crops = asked
+    choice, crops, trusted = asked
+    cutter = open_segmenter(crops.segmenter, Path(), threads=1, trusted=trusted) if crops and crops.segmenter else None
+    # Not every network may be shared by threads.
+    turns = nullcontext() if isinstance(cutter, GrabCutSegmenter | OnnxDetector | NoneType) else Lock()
 
     def tell(picture: FolderPicture, found: Detections) -> _Seen:
         assert picture.image_rgb is not None
@@ -99,8 +118,11 @@ def _look(
         indices, objects = chosen(found, size_wh, choice)
         rows = [_row(picture.file, found, index) for index in indices]
         if crops is not None:
-            for number, row in enumerate(rows, start=1):
-                _save(picture, row["box"], number, crops)
+            boxes = found.boxes_xyxy[indices]
+            with turns:
+                masks = cutter.segment(picture.image_rgb, boxes) if cutter and rows else [None] * len(rows)
+            for number, (row, mask) in enumerate(zip(rows, masks, strict=True), start=1):
+                _save(picture, row["box"], number, crops, mask)
         return _Seen(picture.file, rows, objects)
 
     def work(pictures: Sequence[FolderPicture]) -> list[_Seen]:
@@ -141,19 +163,21 @@ def _row(file: str, found: Detections, index: int) -> dict[str, Any]:
     }
 
 
-def _save(picture: FolderPicture, box: Sequence[float], number: int, crops: Crops) -> None:
+def _save(
+    picture: FolderPicture, box: Sequence[float], number: int, crops: Crops, mask: NDArray[np.bool_] | None
+) -> None:
     image = picture.image_rgb
     assert image is not None
     raw = (box[0], box[1], box[2], box[3])
-    x0, y0, x1, y1 = expand(raw, (image.shape[1], image.shape[0]), crops.margin, crops.aspect)
+    crop = expand(raw, (image.shape[1], image.shape[0]), crops.margin, crops.aspect)
     # The picture's own suffix stays in the name, so that a.jpg and a.png get crops of different names.
-    path = crops.folder / f"{picture.file}-{number}.jpg"
+    path = crops.folder / f"{picture.file}-{number}{crops.rendering.suffix}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.parent.resolve().is_relative_to(crops.folder.resolve()):
             raise UserError(f"cannot write the crop {path}: a link leads out of {crops.folder}")
         with path.open("wb" if crops.overwrite else "xb") as file:
-            file.write(encode(image[y0:y1, x0:x1], "jpeg"))
+            file.write(render_part(image, crop, crops.rendering, mask=mask))
     except FileExistsError as error:
         raise UserError(f"crop {path} is there already: name another folder, or say --overwrite") from error
     except OSError as error:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
 from tamis.config import Settings
-from tamis.engine.stage import Context, Stage, file_digest
+from tamis.engine.stage import Compute, Context, Results, Stage, file_digest
 from tamis.engine.writers import write_masks
-from tamis.errors import Skip
+from tamis.errors import Skip, Unreadable
 from tamis.records import Mask
 from tamis.stages.subjects import ChosenSubject, select_chosen
 
 
-def _segment(context: Context) -> Callable[[ChosenSubject], Sequence[Mask]]:
+def _segment(context: Context) -> Compute:
     from tamis.models.registry import open_segmenter  # noqa: PLC0415 - networks load in the workers
     from tamis.vision.decode import decode_rgb  # noqa: PLC0415
     from tamis.vision.masks import to_record  # noqa: PLC0415
@@ -24,12 +25,23 @@ def _segment(context: Context) -> Callable[[ChosenSubject], Sequence[Mask]]:
     spec = "grabcut" if settings.method == "grabcut" else settings.model
     segmenter = open_segmenter(spec, context.folder, threads=1, trusted=settings.trust_pickle)
 
-    def work(subject: ChosenSubject) -> Sequence[Mask]:
-        picture = decode_rgb(context.blobs.get(subject.sha256))
-        mask = segmenter.segment(picture, np.array([subject.box_xyxy], np.float32))[0]
-        if mask is None:
-            raise Skip("nothing stands out from the ground")
-        return [to_record(subject.region_id, settings.method, mask, subject.box_xyxy)]
+    def outline(image: Sequence[ChosenSubject]) -> Results:
+        try:
+            picture = decode_rgb(context.blobs.get(image[0].sha256))
+        except Unreadable as error:
+            return [error] * len(image)
+        masks = segmenter.segment(picture, np.array([subject.box_xyxy for subject in image], np.float32))
+        return [
+            Skip("nothing stands out from the ground")
+            if mask is None
+            else [to_record(subject.region_id, settings.method, mask, subject.box_xyxy)]
+            for subject, mask in zip(image, masks, strict=True)
+        ]
+
+    def work(subjects: Sequence[ChosenSubject]) -> Results:
+        """All regions of an image at once: it is decoded, and seen by a network, a single time."""
+        images = [list(group) for _, group in groupby(subjects, key=lambda subject: subject.sha256)]
+        return [result for image in images for result in outline(image)]
 
     return work
 
@@ -55,7 +67,7 @@ SEGMENT = Stage(
     select=lambda settings: select_chosen(settings, certain=True),
     write=lambda _: write_masks,
     section="segment",
-    row=_segment,
+    batch=_segment,
     depends=_depends,
     idle=_idle,
     batch_size=4,

@@ -96,10 +96,38 @@ def render_crop(
     image = decoded.image_rgb
     scaled = _scaled(crop, size_wh, (image.shape[1], image.shape[0]))
     part = image[scaled[1] : scaled[3], scaled[0] : scaled[2]]
+    return _rendered(part, target, rendering, None if mask is None else mask[crop[1] : crop[3], crop[0] : crop[2]])
+
+
+def render_part(
+    image_rgb: NDArray[np.uint8],
+    crop_xyxy: CropBox,
+    rendering: Rendering = PLAIN,
+    *,
+    mask: NDArray[np.bool_] | None = None,
+) -> bytes:
+    """Return what `render_crop` does of a picture that is decoded already, uint8 (h, w, 3), at its full size.
+
+    Raises:
+        ValueError: as `render_crop`.
+    """
+    size_wh = (image_rgb.shape[1], image_rgb.shape[0])
+    crop = _inside(crop_xyxy, size_wh)
+    rows, columns = slice(crop[1], crop[3]), slice(crop[0], crop[2])
+    if mask is not None:
+        _check_mask(mask, size_wh, rendering)
+        mask = mask[rows, columns]
+    return _rendered(image_rgb[rows, columns], _target(crop, rendering), rendering, mask)
+
+
+def _rendered(
+    part: NDArray[np.uint8], target: tuple[int, int], rendering: Rendering, mask: NDArray[np.bool_] | None
+) -> bytes:
+    """A part as a file; `mask` is that of the part, perhaps of another resolution."""
     if mask is None:
         return encode(_shaped(part, target, rendering), rendering.format, rendering.quality)
     # The mask goes through the same geometry as a picture of its own: off is black, on is white.
-    shown = mask[crop[1] : crop[3], crop[0] : crop[2]].astype(np.uint8) * 255
+    shown = mask.astype(np.uint8) * 255
     if shown.shape != part.shape[:2]:
         shown = resize(shown, (part.shape[1], part.shape[0]))
     alpha = _shaped(np.repeat(shown[..., None], 3, axis=2), target, rendering, ground=(0, 0, 0))[..., :1]
