@@ -93,21 +93,22 @@ def _detect(context: Context) -> Compute:
 
 
 def _regions(image: InspectedImage, picture: NDArray[np.uint8], found: Detections, origin: str) -> list[Region]:
-    boxes = [tuple(float(value) for value in box) for box in found.boxes_xyxy]
-    seen = zip(boxes, found.class_names, found.scores, strict=True)
-    return [_whole(image), *(_object(image, picture, box, name, float(score), origin) for box, name, score in seen)]
+    from tamis.vision.quality import to_luma  # noqa: PLC0415 - OpenCV loads in the workers
+
+    luma = to_luma(picture)  # once: boxes of one picture overlap
+    seen = zip(found.boxes_xyxy.tolist(), found.class_names, found.scores.tolist(), strict=True)
+    return [_whole(image), *(_object(image, luma, (*box,), name, score, origin) for box, name, score in seen)]
 
 
 def _object(
-    image: InspectedImage, picture: NDArray[np.uint8], box: tuple[float, ...], name: str, score: float, origin: str
+    image: InspectedImage, luma: NDArray[np.uint8], box: tuple[float, ...], name: str, score: float, origin: str
 ) -> Region:
-    from tamis.vision.quality import to_luma  # noqa: PLC0415
     from tamis.vision.signatures import signatures  # noqa: PLC0415
 
     raw: Box = (box[0], box[1], box[2], box[3])
     left, top = int(raw[0]), int(raw[1])
     right, bottom = max(left + 1, round(raw[2])), max(top + 1, round(raw[3]))
-    seen = signatures(to_luma(np.ascontiguousarray(picture[top:bottom, left:right])))
+    seen = signatures(luma[top:bottom, left:right])
     return Region(
         image_id=image.image_id,
         image_sha256=image.sha256,
@@ -132,7 +133,7 @@ def _depends(context: Context) -> Sequence[str]:
 
 DETECT = Stage(
     name="detect",
-    version=1,
+    version=2,
     help="images to regions: the whole, and the objects that the detector sees",
     reads=InspectedImage,
     writes=(Region,),

@@ -60,7 +60,7 @@ def _idle(settings: Settings, _: Path) -> str | None:
 
 SEGMENT = Stage(
     name="segment",
-    version=1,
+    version=2,
     help="regions to masks",
     reads=ChosenSubject,
     writes=(Mask,),
