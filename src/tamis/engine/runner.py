@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -15,6 +17,7 @@ from sqlalchemy import Connection
 from tamis.database import reading, writing
 from tamis.engine import ledger
 from tamis.engine.executor import Executor, Finished, InProcess, Outcome, ProcessPool, Task
+from tamis.engine.extents import OBSERVED, Extent, Plan, Survey, touch
 from tamis.engine.lease import Lease, held
 from tamis.engine.ledger import Entry
 from tamis.engine.stage import Context, Shape, Side, Stage, Whole
@@ -23,8 +26,6 @@ from tamis.project import Project
 
 #: `progress(done, total, text)`.
 Progress = Callable[[int, int | None, str], None]
-#: Rows fetched at a time.
-PAGE = 1024
 #: Seconds between two commits at most, so that a kill costs little.
 COMMIT_SECONDS = 1.0
 #: Ledger subject of what belongs to no row; ids begin at 1.
@@ -62,10 +63,25 @@ class _Run:
     fingerprint: str
     lease: Lease
     progress: Progress | None
-    total: int
+    plan: Plan
+    token: str
+    survey: Survey
+    limit: int | None
     counts: Counter[str] = field(default_factory=Counter)
     #: Subject id to what the ledger said of it before.
     earlier: dict[int, sa.Row[tuple[object, ...]]] = field(default_factory=dict)
+    #: Subject id to the extent that it was taken from, if all pending rows of it were taken.
+    taken_from: dict[int, Extent] = field(default_factory=dict)
+    #: Rows of an extent that are still to be committed.
+    open: Counter[Extent] = field(default_factory=Counter)
+    #: Extents without pending rows that are not written down yet.
+    finished: list[Extent] = field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        """Rows to work on, as far as is known."""
+        pending = max(self.survey.pending, 1, self.done)
+        return pending if self.limit is None else min(pending, self.limit)
 
     @property
     def done(self) -> int:
@@ -106,14 +122,19 @@ def run_stage(
     if reason := stage.idle(project.settings, project.folder):
         return StageReport(stage.name, {}, 0.0, reason)
     fingerprint = stage.fingerprint(context_of(project))
+    plan = Plan(stage, project.settings, fingerprint)
     with reading(project.engine) as connection:
-        total = ledger.count_pending(connection, stage, project.settings, fingerprint)
-        undecided = total == 0 and _decision(connection, stage, project) is not None
-    total = min(total, limit) if limit is not None else total
-    if total == 0 and not undecided:
+        token = plan.token(connection)
+        survey = plan.survey(connection)
+        nothing = survey.exact and survey.pending == 0
+        undecided = nothing and is_undecided(connection, stage, project)
+    if survey.empty:
+        with writing(project.engine) as connection:
+            plan.settle(connection, token, survey.empty)
+    if nothing and not undecided:
         return StageReport(stage.name, {}, time.perf_counter() - started)
     with held(project.engine, f"stage {stage.name}") as lease:
-        run = _Run(stage, project, fingerprint, lease, progress, total)
+        run = _Run(stage, project, fingerprint, lease, progress, plan, token, survey, limit)
         run.show()
         if stage.shape is Shape.COLLAPSE:
             _run_collapse(run)
@@ -133,7 +154,7 @@ def _run_batches(run: _Run, stop: threading.Event) -> None:
         executor = InProcess(run.stage, context)
     else:
         executor = ProcessPool(run.stage, context, workers)
-    tasks = _tasks(run)
+    tasks = _tasks(run, workers)
     waiting: list[Finished] = []
     last_commit = time.monotonic()
     try:
@@ -158,39 +179,57 @@ def _run_batches(run: _Run, stop: threading.Event) -> None:
         raise Interrupted(f"{run.stage.name} stopped after {run.done} of {run.total} rows")
 
 
-def _tasks(run: _Run) -> Iterator[Task]:
-    """Batches of pending rows in the order of their ids; a row is seen once a run, whatever becomes of it."""
-    statement = ledger.pending(run.stage, run.project.settings, run.fingerprint)
-    subject = statement.selected_columns.subject_id
-    last, left = -1, run.total
-    while left > 0:
-        with reading(run.project.engine) as connection:
-            rows = connection.execute(statement.where(subject > last).limit(min(PAGE, left))).all()
-        if not rows:
+def _tasks(run: _Run, workers: int) -> Iterator[Task]:
+    """Batches of pending rows, extent by extent; a row is seen once a run, whatever becomes of it."""
+    left = run.limit if run.limit is not None else sys.maxsize
+    size = min(run.stage.batch_size, max(1, -(-run.total // (2 * workers))))
+    for extent in run.survey.left:
+        if left <= 0:
             return
-        size = min(run.stage.batch_size, max(1, -(-run.total // (2 * worker_count(run.project)))))
+        with reading(run.project.engine) as connection:
+            fresh, rows = run.plan.rows(connection, extent.block, left)
+        run.earlier.update((row.subject_id, row) for row in rows)
+        if not rows:
+            run.finished.append(fresh)
+        elif len(rows) < left:
+            run.taken_from.update((row.subject_id, fresh) for row in rows)
+            run.open[fresh] = len(rows)
         for start in range(0, len(rows), size):
             part = rows[start : start + size]
-            run.earlier.update((row.subject_id, row) for row in part)
             inputs = tuple(run.stage.read(row) for row in part)
             yield Task(run.stage.name, tuple(row.subject_id for row in part), inputs)
-        last, left = rows[-1].subject_id, left - len(rows)
+        left -= len(rows)
 
 
 def _commit(run: _Run, batches: list[Finished]) -> None:
     outcomes = [outcome for batch in batches for outcome in batch.outcomes]
-    if not outcomes:
+    if not outcomes and not run.finished:
         return
+    for outcome in outcomes:
+        if extent := run.taken_from.pop(outcome.subject_id, None):
+            run.open[extent] -= 1
+    run.finished += [extent for extent, rows in run.open.items() if not rows]
     with writing(run.project.engine) as connection:
         run.lease.check(connection)
-        kept = {outcome.subject_id: outcome.records for outcome in outcomes if outcome.state == "done"}
-        _write(run, connection, kept)
-        entries = [_entry(run, outcome) for outcome in outcomes]
-        ledger.record(connection, run.stage.name, run.fingerprint, entries, sum(batch.seconds for batch in batches))
+        if outcomes:
+            kept = {outcome.subject_id: outcome.records for outcome in outcomes if outcome.state == "done"}
+            _write(run, connection, kept)
+            _record(run, connection, outcomes, sum(batch.seconds for batch in batches))
+        run.plan.settle(connection, run.token, run.finished)
+    for extent in run.finished:
+        run.open.pop(extent, None)
+    run.finished = []
     for outcome in outcomes:
         run.counts[outcome.state] += 1
         del run.earlier[outcome.subject_id]
     run.show()
+
+
+def _record(run: _Run, connection: Connection, outcomes: Sequence[Outcome], seconds: float) -> None:
+    entries = [_entry(run, outcome) for outcome in outcomes]
+    ledger.record(connection, run.stage.name, run.fingerprint, entries, seconds)
+    if run.stage.name in OBSERVED:
+        touch(connection, "ledger", (outcome.subject_id for outcome in outcomes))
 
 
 def _write(run: _Run, connection: Connection, outputs: Mapping[int, object]) -> None:
@@ -224,8 +263,15 @@ def _run_collapse(run: _Run) -> None:
     stage, settings = run.stage, run.project.settings
     assert stage.collapse is not None
     started = time.perf_counter()
+    left = run.limit if run.limit is not None else sys.maxsize
+    rows: list[sa.Row[Any]] = []
     with reading(run.project.engine) as connection:
-        rows = connection.execute(ledger.pending(stage, settings, run.fingerprint).limit(run.total)).all()
+        for extent in run.survey.left:
+            fresh, pending = run.plan.rows(connection, extent.block, left)
+            rows += pending
+            left -= len(pending)
+            if left > 0:
+                run.finished.append(fresh)
         known = connection.execute(ledger.known(stage, settings, run.fingerprint)).all()
         side = _side(connection, run.project, stage)
     run.earlier.update((row.subject_id, row) for row in rows)
@@ -236,8 +282,8 @@ def _run_collapse(run: _Run) -> None:
     with writing(run.project.engine) as connection:
         run.lease.check(connection)
         _write(run, connection, outputs)
-        entries = [_entry(run, Outcome(row.subject_id)) for row in rows]
-        ledger.record(connection, stage.name, run.fingerprint, entries, time.perf_counter() - started)
+        _record(run, connection, [Outcome(row.subject_id) for row in rows], time.perf_counter() - started)
+        run.plan.settle(connection, run.token, run.finished)
         if stage.decision is not None:
             decided = Entry(NO_SUBJECT, "", "done", None, 0, 1, None)
             rows_of = f"{stage.name} decision"
@@ -250,10 +296,11 @@ def _side(connection: Connection, project: Project, stage: Stage) -> Side:
     return {name: connection.execute(select(project.settings)).all() for name, select in stage.side.items()}
 
 
-def _decision(connection: Connection, stage: Stage, project: Project) -> str | None:
-    """What a collapse would be decided by now; None when it is decided so already, or has nothing to decide."""
+def is_undecided(connection: Connection, stage: Stage, project: Project) -> bool:
+    """Tell whether a collapse would be decided otherwise by now: by another threshold, or by what people said."""
     if stage.decision is None:
-        return None
-    now = stage.decision(project.settings, _side(connection, project, stage))
+        return False
     before = ledger.fingerprint_of(connection, f"{stage.name} decision", NO_SUBJECT)
-    return None if before in (now, None) else now
+    if before is None:
+        return False
+    return before != stage.decision(project.settings, _side(connection, project, stage))
