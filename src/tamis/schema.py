@@ -536,7 +536,7 @@ extent = Table(
         _id_type(),
         primary_key=True,
         autoincrement=False,
-        comment="range of ids: of items for `item`, else of images; id / 4096",
+        comment="range of ids: of items for `item`, else of images; id / 1024",
     ),
     Column("version", BigInteger, nullable=False, comment="grows with each write about an id of the range"),
     comment="What was written where: a range whose versions are the same needs no second look.",

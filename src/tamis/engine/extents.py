@@ -27,9 +27,9 @@ from tamis.engine.stage import Stage
 from tamis.records import digest
 
 #: Ids that an extent holds.
-SIZE = 4096
+SIZE = 1024
 #: Extents that are always counted one by one, before time runs out.
-COUNTED = 8
+COUNTED = 3
 #: Tables whose writers call `touch`.
 _TRACKED = frozenset({"image", "inspection", "region", "cluster", "item", "ledger"})
 #: Stages whose ledger rows the selection of another stage reads.

@@ -20,7 +20,7 @@ from tamis.engine.executor import Executor, Finished, InProcess, Outcome, Proces
 from tamis.engine.extents import OBSERVED, Extent, Plan, Survey, touch
 from tamis.engine.lease import Lease, held
 from tamis.engine.ledger import Entry
-from tamis.engine.stage import Context, Shape, Side, Stage, Whole
+from tamis.engine.stage import Context, Shape, Stage, Whole
 from tamis.errors import Interrupted
 from tamis.project import Project
 
@@ -273,7 +273,7 @@ def _run_collapse(run: _Run) -> None:
             if left > 0:
                 run.finished.append(fresh)
         known = connection.execute(ledger.known(stage, settings, run.fingerprint)).all()
-        side = _side(connection, run.project, stage)
+        side = dict(_Side(connection, run.project, stage))
     run.earlier.update((row.subject_id, row) for row in rows)
     whole = Whole([stage.read(row) for row in rows], [stage.read(row) for row in known], side)
     records = stage.collapse(context_of(run.project), whole)
@@ -292,8 +292,23 @@ def _run_collapse(run: _Run) -> None:
     run.show()
 
 
-def _side(connection: Connection, project: Project, stage: Stage) -> Side:
-    return {name: connection.execute(select(project.settings)).all() for name, select in stage.side.items()}
+class _Side(Mapping[str, Sequence[sa.Row[Any]]]):
+    """The side inputs of a stage, each read when it is first asked for."""
+
+    def __init__(self, connection: Connection, project: Project, stage: Stage) -> None:
+        self._connection, self._settings, self._selects = connection, project.settings, stage.side
+        self._read: dict[str, Sequence[sa.Row[Any]]] = {}
+
+    def __getitem__(self, name: str) -> Sequence[sa.Row[Any]]:
+        if name not in self._read:
+            self._read[name] = self._connection.execute(self._selects[name](self._settings)).all()
+        return self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._selects)
+
+    def __len__(self) -> int:
+        return len(self._selects)
 
 
 def is_undecided(connection: Connection, stage: Stage, project: Project) -> bool:
@@ -303,4 +318,4 @@ def is_undecided(connection: Connection, stage: Stage, project: Project) -> bool
     before = ledger.fingerprint_of(connection, f"{stage.name} decision", NO_SUBJECT)
     if before is None:
         return False
-    return before != stage.decision(project.settings, _side(connection, project, stage))
+    return before != stage.decision(project.settings, _Side(connection, project, stage))
