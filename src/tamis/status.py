@@ -85,10 +85,10 @@ def _by_outcome(connection: Connection, table: sa.Table) -> tuple[int, dict[str,
 
 def _by_who(connection: Connection) -> tuple[int, dict[str, int]]:
     table = schema.label
-    rows = connection.execute(
-        sa.select(table.c.who, sa.func.count()).where(table.c.retracts.is_(None)).group_by(table.c.who)
-    ).all()
-    return sum(count for _, count in rows), {f"by {who}": count for who, count in rows}
+    # Counted without a condition, so that the index of both columns answers it alone.
+    claims = sa.func.count() - sa.func.count(table.c.retracts)
+    rows = connection.execute(sa.select(table.c.who, claims).group_by(table.c.who)).all()
+    return sum(count for _, count in rows), {f"by {who}": count for who, count in rows if count}
 
 
 def _failed(connection: Connection, table: sa.Table) -> list[tuple[str, int]]:

@@ -272,8 +272,12 @@ def _run_collapse(run: _Run) -> None:
             left -= len(pending)
             if left > 0:
                 run.finished.append(fresh)
-        known = connection.execute(ledger.known(stage, settings, run.fingerprint)).all()
-        side = dict(_Side(connection, run.project, stage))
+        due = bool(rows) or is_undecided(connection, stage, run.project)
+        known = connection.execute(ledger.known(stage, settings, run.fingerprint)).all() if due else ()
+        side = dict(_Side(connection, run.project, stage)) if due else {}
+    if not due:
+        _commit(run, [])
+        return
     run.earlier.update((row.subject_id, row) for row in rows)
     whole = Whole([stage.read(row) for row in rows], [stage.read(row) for row in known], side)
     records = stage.collapse(context_of(run.project), whole)
