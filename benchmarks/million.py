@@ -23,6 +23,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tests.databases import own_database, stop_servers
+
 from benchmarks.millionrows import fill
 from tamis.engine.runner import run_stage
 from tamis.engine.stage import Compute, Context, Results, Shape, Stage, Whole
@@ -32,7 +34,6 @@ from tamis.project import Project, open_project
 from tamis.status import project_status
 from tamis.vision.card import AttributeHead, ModelCard
 from tamis.vision.preprocess import Preprocessing
-from tests.databases import own_database, stop_servers
 
 SETTINGS = """
 [project]
@@ -118,8 +119,8 @@ def make(folder: Path, address: str, *, min_score: float = 0.25) -> Project:
 
 def add_images(project: Project, before: int, count: int) -> None:
     """Add images as a download does."""
-    from tamis.crawl.pictures import StoredImage, _save_images  # noqa: PLC0415
-    from tamis.database import writing  # noqa: PLC0415
+    from tamis.crawl.pictures import StoredImage, _save_images
+    from tamis.database import writing
 
     with writing(project.engine) as connection:
         images = [StoredImage(f"{before + number:064x}", 1000) for number in range(1, count + 1)]
@@ -170,7 +171,7 @@ def start_all(when: str, project: Project, stages: Sequence[Stage]) -> None:
         )
 
 
-class Stopped(BaseException):  # noqa: N818 - passes by what catches errors; named after what happened
+class Stopped(BaseException):
     """The collapse began."""
 
 

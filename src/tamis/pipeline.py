@@ -9,6 +9,7 @@ from typing import Any
 
 from tamis.database import reading, writing
 from tamis.engine import ledger
+from tamis.engine.executor import Workshop
 from tamis.engine.extents import Plan, Survey
 from tamis.engine.runner import Progress, StageReport, context_of, is_undecided, run_stage
 from tamis.engine.stage import Stage
@@ -67,14 +68,15 @@ def run_pipeline(
     for name in steps:
         if name not in STEPS:
             stage_named(name)
-    return [
-        _run_step(project, name, limit, monitor)
-        for name in STEPS
-        if (not steps and (name not in NETWORK_STEPS or project.settings.source)) or name in steps
-    ]
+    with Workshop() as workshop:
+        return [
+            _run_step(project, name, limit, monitor, workshop)
+            for name in STEPS
+            if (not steps and (name not in NETWORK_STEPS or project.settings.source)) or name in steps
+        ]
 
 
-def _run_step(project: Project, name: str, limit: int | None, monitor: Monitor) -> StageReport:
+def _run_step(project: Project, name: str, limit: int | None, monitor: Monitor, workshop: Workshop) -> StageReport:
     progress, stop = monitor.progress(name), monitor.stop
     if name == "crawl":
         from tamis.crawl.budget import RunLimits  # noqa: PLC0415 - the crawler loads when it is used
@@ -87,7 +89,7 @@ def _run_step(project: Project, name: str, limit: int | None, monitor: Monitor) 
 
         got = download(project, limit=limit, progress=progress, stop=stop)
         return _network_report(name, got.requested, got.failures, got.seconds, got.stopped)
-    return run_stage(project, stage_named(name), limit=limit, progress=progress, stop=stop)
+    return run_stage(project, stage_named(name), limit=limit, progress=progress, stop=stop, workshop=workshop)
 
 
 def _network_report(name: str, asked: int, failed: int, seconds: float, stopped: bool) -> StageReport:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,13 +17,14 @@ from sqlalchemy import Connection
 
 from tamis.database import reading, writing
 from tamis.engine import ledger
-from tamis.engine.executor import Executor, Finished, InProcess, Outcome, ProcessPool, Task
+from tamis.engine.executor import Executor, Finished, InProcess, Outcome, ProcessPool, Task, Workshop
 from tamis.engine.extents import OBSERVED, Extent, Plan, Survey, touch
 from tamis.engine.lease import Lease, held
 from tamis.engine.ledger import Entry
 from tamis.engine.stage import Context, Shape, Stage, Whole
 from tamis.errors import Interrupted
 from tamis.project import Project
+from tamis.records import digest
 
 #: `progress(done, total, text)`.
 Progress = Callable[[int, int | None, str], None]
@@ -36,12 +38,13 @@ FEW = 8
 
 @dataclass(frozen=True, slots=True)
 class StageReport:
-    """What a run of one stage did."""
+    """What a run of one stage did; `computing` are the processor seconds of the stage's own functions."""
 
     stage: str
     counts: Mapping[str, int]
     seconds: float
     idle: str | None = None
+    computing: float = 0.0
 
     @property
     def rows(self) -> int:
@@ -67,6 +70,8 @@ class _Run:
     token: str
     survey: Survey
     limit: int | None
+    workshop: Workshop
+    computing: float = 0.0
     counts: Counter[str] = field(default_factory=Counter)
     #: Subject id to what the ledger said of it before.
     earlier: dict[int, sa.Row[tuple[object, ...]]] = field(default_factory=dict)
@@ -110,8 +115,9 @@ def run_stage(
     limit: int | None = None,
     progress: Progress | None = None,
     stop: threading.Event | None = None,
+    workshop: Workshop | None = None,
 ) -> StageReport:
-    """Work on all pending rows of a stage, or on the first `limit`.
+    """Work on all pending rows of a stage, or on the first `limit`; `workshop` lends its workers, which stay.
 
     Raises:
         BusyError: another process works on the stage.
@@ -133,14 +139,16 @@ def run_stage(
             plan.settle(connection, token, survey.empty)
     if nothing and not undecided:
         return StageReport(stage.name, {}, time.perf_counter() - started)
-    with held(project.engine, f"stage {stage.name}") as lease:
-        run = _Run(stage, project, fingerprint, lease, progress, plan, token, survey, limit)
+    with ExitStack() as stack:
+        lease = stack.enter_context(held(project.engine, f"stage {stage.name}"))
+        workshop = workshop or stack.enter_context(Workshop())
+        run = _Run(stage, project, fingerprint, lease, progress, plan, token, survey, limit, workshop)
         run.show()
         if stage.shape is Shape.COLLAPSE:
             _run_collapse(run)
         else:
             _run_batches(run, stop or threading.Event())
-    return StageReport(stage.name, dict(run.counts), time.perf_counter() - started)
+    return StageReport(stage.name, dict(run.counts), time.perf_counter() - started, computing=run.computing)
 
 
 # --- map and batch ------------------------------------------------------------------------------------------------
@@ -150,10 +158,10 @@ def _run_batches(run: _Run, stop: threading.Event) -> None:
     workers = min(worker_count(run.project), -(-run.total // run.stage.batch_size))
     executor: Executor
     context = context_of(run.project)
-    if run.total <= FEW or workers < 2:
-        executor = InProcess(run.stage, context)
+    if (run.total <= FEW and not run.workshop.is_open) or workers < 2:
+        executor = InProcess(run.stage, context, run.workshop)
     else:
-        executor = ProcessPool(run.stage, context, workers)
+        executor = ProcessPool(run.stage, context, workers, run.workshop)
     tasks = _tasks(run, workers)
     waiting: list[Finished] = []
     last_commit = time.monotonic()
@@ -182,6 +190,8 @@ def _run_batches(run: _Run, stop: threading.Event) -> None:
 def _tasks(run: _Run, workers: int) -> Iterator[Task]:
     """Batches of pending rows, extent by extent; a row is seen once a run, whatever becomes of it."""
     left = run.limit if run.limit is not None else sys.maxsize
+    settings = run.project.settings
+    key = digest(run.stage.name, run.fingerprint, str(run.project.folder), settings.model_dump_json())
     size = min(run.stage.batch_size, max(1, -(-run.total // (2 * workers))))
     for extent in run.survey.left:
         if left <= 0:
@@ -197,12 +207,13 @@ def _tasks(run: _Run, workers: int) -> Iterator[Task]:
         for start in range(0, len(rows), size):
             part = rows[start : start + size]
             inputs = tuple(run.stage.read(row) for row in part)
-            yield Task(run.stage.name, tuple(row.subject_id for row in part), inputs)
+            yield Task(run.stage.name, tuple(row.subject_id for row in part), inputs, key)
         left -= len(rows)
 
 
 def _commit(run: _Run, batches: list[Finished]) -> None:
     outcomes = [outcome for batch in batches for outcome in batch.outcomes]
+    run.computing += sum(batch.computing for batch in batches)
     if not outcomes and not run.finished:
         return
     for outcome in outcomes:
@@ -280,7 +291,9 @@ def _run_collapse(run: _Run) -> None:
         return
     run.earlier.update((row.subject_id, row) for row in rows)
     whole = Whole([stage.read(row) for row in rows], [stage.read(row) for row in known], side)
+    computed = time.process_time()
     records = stage.collapse(context_of(run.project), whole)
+    run.computing += time.process_time() - computed
     outputs: dict[int, Sequence[object]] = {row.subject_id: () for row in rows}
     outputs[rows[0].subject_id if rows else NO_SUBJECT] = records
     with writing(run.project.engine) as connection:
