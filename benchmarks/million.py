@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -159,10 +159,8 @@ def start_all(when: str, project: Project, stages: Sequence[Stage]) -> None:
         stop = threading.Event()
         watched = watch(stage, began, stop)
         started = time.perf_counter()
-        try:
+        with suppress(Interrupted, Stopped):
             run_stage(project, watched, stop=stop)
-        except (Interrupted, Stopped):
-            pass
         ended = time.perf_counter()
         seconds = (began[0] if began else ended) - started
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -151,8 +151,8 @@ def _fill_curation(connection: Connection, say: Dialect, images: int) -> None:
     )  # fmt: skip
     _insert(
         connection, "region", say.series(images), "WHERE i % 100 <> 7 AND i % 10 <> 3", id="2 * i",
-        region_key=say.hexadecimal("2 * i", 32), kind="'detected'", origin="'detector'", class_name="'car'", score="0.9",
-        x0="100", y0="100", x1="1100", y1="900", **box,
+        region_key=say.hexadecimal("2 * i", 32), kind="'detected'", origin="'detector'", class_name="'car'",
+        score="0.9", x0="100", y0="100", x1="1100", y1="900", **box,
     )  # fmt: skip
 
 

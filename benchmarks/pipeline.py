@@ -1,4 +1,4 @@
-"""`tamis run` over real photos: images a second by step, the engine's own cost, processors, memory, and what comes after.
+"""`tamis run` over real photos: images a second by step, the own cost of the engine, processors, memory, what follows.
 
     python -m benchmarks.pipeline [--count 4000] [--photos DIR] [--workers N]
 
@@ -204,10 +204,10 @@ def measure_run(project: Project) -> None:
             if report.idle:
                 continue
             total_wall, total_cpu, total_inside = total_wall + wall, total_cpu + cpu, total_inside + report.computing
+            own = 1000 * (cpu - report.computing) / images
             print(
                 f"{stage.name:17}{report.rows:6} rows {wall:8.1f} s {report.rows / wall:8.1f} rows/s  "
-                f"cores busy {100 * cpu / wall / cores:4.0f} %  own cost {1000 * (cpu - report.computing) / images:6.2f} "
-                f"ms an image",
+                f"cores busy {100 * cpu / wall / cores:4.0f} %  own cost {own:6.2f} ms an image",
                 flush=True,
             )
     print(
@@ -234,31 +234,22 @@ def measure_again(project: Project) -> None:
 def measure_one(project: Project, photos: Path) -> None:
     """Time one new image through all steps, in a process that did the same before."""
     with Workshop() as workshop:
-        for round_ in range(3):
-            _measure_one(project, photos, round_, workshop)
-
-
-def _measure_one(project: Project, photos: Path, round_: int, workshop: Workshop) -> None:
-    if True:
-        picture = cv2.imread(str(sorted(photos.iterdir())[round_]))
-        assert picture is not None
-        new = photos / f"new-{round_}.jpg"
-        new.write_bytes(_encode(np.ascontiguousarray(picture[::-1, :, ::-1]), 85))
-        try:
-            run_pipeline(project, ("crawl", "download"))
-            started = time.perf_counter()
-            parts = []
+        for number in range(3):
+            picture = cv2.imread(str(sorted(photos.iterdir())[number]))
+            assert picture is not None
+            new = photos / f"new-{number}.jpg"
+            new.write_bytes(_encode(np.ascontiguousarray(picture[::-1, :, ::-1]), 85))
+            try:
+                run_pipeline(project, ("crawl", "download"))
+            finally:
+                new.unlink()
+            parts = {}
             for stage in STAGES:
                 begun = time.perf_counter()
                 run_stage(project, stage, workshop=workshop)
-                parts.append(f"{stage.name} {time.perf_counter() - begun:.2f}")
-            seconds = time.perf_counter() - started
-        finally:
-            new.unlink()
-        print(
-            f"one new image, round {round_ + 1}: {seconds:.2f} s (aim, once warm: under 1); {', '.join(parts)}",
-            flush=True,
-        )
+                parts[stage.name] = time.perf_counter() - begun
+            listed = ", ".join(f"{name} {seconds:.2f}" for name, seconds in parts.items())
+            print(f"one new image, round {number + 1}: {sum(parts.values()):.2f} s (aim, once warm: under 1); {listed}")
 
 
 # --- processes ----------------------------------------------------------------------------------------------------
