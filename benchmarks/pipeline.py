@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from tamis.database import reading, writing
 from tamis.engine.executor import Workshop
-from tamis.engine.runner import StageReport, run_stage, worker_count
+from tamis.engine.runner import run_stage, worker_count
 from tamis.engine.writers import append_labels
 from tamis.modelling import snapshot_folder, train_model, train_settings
 from tamis.pipeline import STAGES, run_pipeline
@@ -190,8 +190,8 @@ def measure_run(project: Project) -> None:
     """Run everything and print each step."""
     for step in ("crawl", "download"):
         started = time.perf_counter()
-        (report,) = run_pipeline(project, (step,))
-        print(f"{step:17}{report.rows:6} rows {time.perf_counter() - started:8.1f} s", flush=True)
+        (network,) = run_pipeline(project, (step,))
+        print(f"{step:17}{network.rows:6} rows {time.perf_counter() - started:8.1f} s", flush=True)
     cores = worker_count(project)
     with reading(project.engine) as connection:
         images = connection.exec_driver_sql("SELECT count(*) FROM image").scalar_one()
@@ -199,7 +199,7 @@ def measure_run(project: Project) -> None:
     with Workshop() as workshop:
         for stage in STAGES:
             wall, cpu = time.perf_counter(), tree_cpu()
-            report: StageReport = run_stage(project, stage, workshop=workshop)
+            report = run_stage(project, stage, workshop=workshop)
             wall, cpu = time.perf_counter() - wall, tree_cpu() - cpu
             if report.idle:
                 continue
@@ -271,10 +271,14 @@ def tree() -> list[int]:
     return found
 
 
+#: Processor seconds that watching the memory took.
+_watching = [0.0]
+
+
 def tree_cpu() -> float:
-    """Processor seconds of this process and of all below it, the ended ones included."""
+    """Processor seconds of this process and of all below it, the ended ones included, without those of the watch."""
     ticks = os.sysconf("SC_CLK_TCK")
-    total = 0.0
+    total = -_watching[0]
     for process in tree():
         try:
             stat = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
@@ -299,6 +303,7 @@ def measured_memory() -> Iterator[list[float]]:
                     continue
                 total += next((int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")), 0)
             peak[0] = max(peak[0], total * 1024)
+            _watching[0] = time.thread_time()
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()

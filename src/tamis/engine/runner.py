@@ -15,19 +15,22 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from tamis.database import reading, writing
+from tamis.database import chunks, reading, writing
 from tamis.engine import ledger
 from tamis.engine.executor import Executor, Finished, InProcess, Outcome, ProcessPool, Task, Workshop
 from tamis.engine.extents import OBSERVED, Extent, Plan, Survey, touch
 from tamis.engine.lease import Lease, held
 from tamis.engine.ledger import Entry
-from tamis.engine.stage import Context, Shape, Stage, Whole
+from tamis.engine.packed import Packed
+from tamis.engine.stage import Context, Shape, Side, Stage, Whole
 from tamis.errors import Interrupted
 from tamis.project import Project
 from tamis.records import digest
 
 #: `progress(done, total, text)`.
 Progress = Callable[[int, int | None, str], None]
+#: Rows that are read or written at a time.
+PAGE = 1024
 #: Seconds between two commits at most, so that a kill costs little.
 COMMIT_SECONDS = 1.0
 #: Ledger subject of what belongs to no row; ids begin at 1.
@@ -57,6 +60,10 @@ class StageReport:
         return self.counts.get("failed", 0)
 
 
+#: What the ledger said of a row before: its input digest now, and its state, attempts and commits.
+_Earlier = tuple[str, str | None, int, int]
+
+
 @dataclass
 class _Run:
     """The state of one run of a stage."""
@@ -74,13 +81,19 @@ class _Run:
     computing: float = 0.0
     counts: Counter[str] = field(default_factory=Counter)
     #: Subject id to what the ledger said of it before.
-    earlier: dict[int, sa.Row[tuple[object, ...]]] = field(default_factory=dict)
+    earlier: dict[int, _Earlier] = field(default_factory=dict)
     #: Subject id to the extent that it was taken from, if all pending rows of it were taken.
     taken_from: dict[int, Extent] = field(default_factory=dict)
     #: Rows of an extent that are still to be committed.
     open: Counter[Extent] = field(default_factory=Counter)
     #: Extents without pending rows that are not written down yet.
     finished: list[Extent] = field(default_factory=list)
+
+    def remember(self, rows: Sequence[sa.Row[Any]]) -> None:
+        """Note what the ledger says of pending rows."""
+        for row in rows:
+            commits = row.commits if row.old_fingerprint == self.fingerprint else 0
+            self.earlier[row.subject_id] = sys.intern(row.input_digest or ""), row.old_state, row.attempts, commits
 
     @property
     def total(self) -> int:
@@ -198,7 +211,7 @@ def _tasks(run: _Run, workers: int) -> Iterator[Task]:
             return
         with reading(run.project.engine) as connection:
             fresh, rows = run.plan.rows(connection, extent.block, left)
-        run.earlier.update((row.subject_id, row) for row in rows)
+        run.remember(rows)
         if not rows:
             run.finished.append(fresh)
         elif len(rows) < left:
@@ -252,17 +265,16 @@ def _write(run: _Run, connection: Connection, outputs: Mapping[int, object]) -> 
 
 
 def _entry(run: _Run, outcome: Outcome) -> Entry:
-    row = run.earlier[outcome.subject_id]._mapping
-    same = row["old_fingerprint"] == run.fingerprint
+    input_digest, before, attempts, commits = run.earlier[outcome.subject_id]
     failed = outcome.state == "failed"
     return Entry(
         subject_id=outcome.subject_id,
-        input_digest=row["input_digest"],
+        input_digest=input_digest,
         state=outcome.state,  # type: ignore[arg-type]
         reason=outcome.reason,
-        attempts=row["attempts"] + 1 if failed else 0,
-        commits=(row["commits"] if same else 0) + (0 if failed else 1),
-        before=row["old_state"],
+        attempts=attempts + 1 if failed else 0,
+        commits=commits + (0 if failed else 1),
+        before=before,
     )
 
 
@@ -275,37 +287,42 @@ def _run_collapse(run: _Run) -> None:
     assert stage.collapse is not None
     started = time.perf_counter()
     left = run.limit if run.limit is not None else sys.maxsize
-    rows: list[sa.Row[Any]] = []
+    new, known = Packed(stage.reads), Packed(stage.reads)
     with reading(run.project.engine) as connection:
         for extent in run.survey.left:
             fresh, pending = run.plan.rows(connection, extent.block, left)
-            rows += pending
+            new.extend(pending)
+            run.remember(pending)
             left -= len(pending)
             if left > 0:
                 run.finished.append(fresh)
-        due = bool(rows) or is_undecided(connection, stage, run.project)
-        known = connection.execute(ledger.known(stage, settings, run.fingerprint)).all() if due else ()
-        side = dict(_Side(connection, run.project, stage)) if due else {}
+        due = bool(new) or is_undecided(connection, stage, run.project)
+        side: Side = {}
+        if due:
+            everything = ledger.known(stage, settings, run.fingerprint)
+            known.extend(connection.execute(everything, execution_options={"yield_per": PAGE}))
+            side = dict(_Side(connection, run.project, stage))
     if not due:
         _commit(run, [])
         return
-    run.earlier.update((row.subject_id, row) for row in rows)
-    whole = Whole([stage.read(row) for row in rows], [stage.read(row) for row in known], side)
     computed = time.process_time()
-    records = stage.collapse(context_of(run.project), whole)
+    records = stage.collapse(context_of(run.project), Whole(new, known, side))
     run.computing += time.process_time() - computed
-    outputs: dict[int, Sequence[object]] = {row.subject_id: () for row in rows}
-    outputs[rows[0].subject_id if rows else NO_SUBJECT] = records
+    subjects = list(run.earlier)
+    outputs: dict[int, Sequence[object]] = dict.fromkeys(subjects, ())
+    outputs[subjects[0] if subjects else NO_SUBJECT] = records
     with writing(run.project.engine) as connection:
         run.lease.check(connection)
         _write(run, connection, outputs)
-        _record(run, connection, [Outcome(row.subject_id) for row in rows], time.perf_counter() - started)
+        for part in chunks(subjects, PAGE):
+            _record(run, connection, [Outcome(subject) for subject in part], 0.0)
+        ledger.add_to_counters(connection, stage.name, {"seconds": time.perf_counter() - started})
         run.plan.settle(connection, run.token, run.finished)
         if stage.decision is not None:
             decided = Entry(NO_SUBJECT, "", "done", None, 0, 1, None)
             rows_of = f"{stage.name} decision"
             ledger.record(connection, rows_of, stage.decision(settings, side), [decided])
-    run.counts["done"] += len(rows)
+    run.counts["done"] += len(subjects)
     run.show()
 
 
