@@ -21,9 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -78,15 +76,21 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=4000)
     parser.add_argument("--photos", type=Path, default=Path(tempfile.gettempdir()) / "tamis-photos")
     parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--watch", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.watch:
+        watch_memory(given.watch)
+        return
     photos = make_photos(given.photos, given.count)
     with tempfile.TemporaryDirectory(prefix="tamis-pipeline-") as work:
         folder = Path(work)
         model = trained(folder / "training", given.photos / "model")
         project = make_project(folder / "project", photos, given.workers, model)
-        with measured_memory() as memory:
-            measure_run(project)
-        print(f"peak memory of all processes {memory[0] / 1e6:.0f} MB (aim: under 2,000)")
+        command = [sys.executable, "-m", "benchmarks.pipeline", "--watch", str(os.getpid())]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as watch:
+            measure_run(project, watch.pid)
+            peak = int(watch.communicate("")[0])
+        print(f"peak memory of all processes {peak / 1e6:.0f} MB (aim: under 2,000)")
         measure_again(project)
         measure_one(project, photos)
         project.close()
@@ -186,8 +190,8 @@ def trained(folder: Path, kept: Path) -> Path:
 # --- measures -----------------------------------------------------------------------------------------------------
 
 
-def measure_run(project: Project) -> None:
-    """Run everything and print each step."""
+def measure_run(project: Project, watch: int) -> None:
+    """Run everything and print each step; `watch` is a process that does not count."""
     for step in ("crawl", "download"):
         started = time.perf_counter()
         (network,) = run_pipeline(project, (step,))
@@ -198,9 +202,9 @@ def measure_run(project: Project) -> None:
     total_wall = total_cpu = total_inside = 0.0
     with Workshop() as workshop:
         for stage in STAGES:
-            wall, cpu = time.perf_counter(), tree_cpu()
+            wall, cpu = time.perf_counter(), tree_cpu(watch)
             report = run_stage(project, stage, workshop=workshop)
-            wall, cpu = time.perf_counter() - wall, tree_cpu() - cpu
+            wall, cpu = time.perf_counter() - wall, tree_cpu(watch) - cpu
             if report.idle:
                 continue
             total_wall, total_cpu, total_inside = total_wall + wall, total_cpu + cpu, total_inside + report.computing
@@ -255,8 +259,8 @@ def measure_one(project: Project, photos: Path) -> None:
 # --- processes ----------------------------------------------------------------------------------------------------
 
 
-def tree() -> list[int]:
-    """Ids of this process and of all below it."""
+def tree(root: int, without: int = 0) -> list[int]:
+    """Ids of a process and of all below it, but for those below `without`."""
     parents: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -265,21 +269,17 @@ def tree() -> list[int]:
             except OSError:
                 continue
             parents.setdefault(int(stat[1]), []).append(int(entry.name))
-    found = [os.getpid()]
+    found = [root]
     for one in found:
-        found += parents.get(one, [])
+        found += [child for child in parents.get(one, []) if child != without]
     return found
 
 
-#: Processor seconds that watching the memory took.
-_watching = [0.0]
-
-
-def tree_cpu() -> float:
-    """Processor seconds of this process and of all below it, the ended ones included, without those of the watch."""
+def tree_cpu(without: int) -> float:
+    """Processor seconds of this process and of all below it, the ended ones included."""
     ticks = os.sysconf("SC_CLK_TCK")
-    total = -_watching[0]
-    for process in tree():
+    total = 0.0
+    for process in tree(os.getpid(), without):
         try:
             stat = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
         except OSError:
@@ -288,30 +288,26 @@ def tree_cpu() -> float:
     return total
 
 
-@contextmanager
-def measured_memory() -> Iterator[list[float]]:
-    """Watch the proportional set size of the process tree; the list holds its peak in bytes at the end."""
-    peak, done = [0.0], threading.Event()
+def watch_memory(root: int) -> None:
+    """Print the peak of the proportional set size of a process tree, in bytes, when standard input ends."""
+    peak = 0
+    done = threading.Event()
 
-    def watch() -> None:
-        while not done.wait(0.2):
-            total = 0
-            for process in tree():
-                try:
-                    rollup = Path(f"/proc/{process}/smaps_rollup").read_text()
-                except OSError:
-                    continue
-                total += next((int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")), 0)
-            peak[0] = max(peak[0], total * 1024)
-            _watching[0] = time.thread_time()
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield peak
-    finally:
+    def wait() -> None:
+        sys.stdin.read()
         done.set()
-        thread.join()
+
+    threading.Thread(target=wait, daemon=True).start()
+    while not done.wait(0.2):
+        total = 0
+        for process in tree(root, os.getpid()):
+            try:
+                rollup = Path(f"/proc/{process}/smaps_rollup").read_text()
+            except OSError:
+                continue
+            total += next((int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")), 0)
+        peak = max(peak, total * 1024)
+    print(peak)
 
 
 if __name__ == "__main__":

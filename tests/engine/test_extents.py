@@ -11,10 +11,10 @@ from tamis import schema
 from tamis.database import insert_new, reading, writing
 from tamis.engine import extents, ledger
 from tamis.engine.extents import Extent, Plan, _spread, touch
-from tamis.engine.runner import context_of, run_stage
+from tamis.engine.runner import NO_SUBJECT, context_of, run_stage
 from tamis.engine.stage import Stage
 from tamis.engine.writers import write_regions
-from tamis.pipeline import STAGES
+from tamis.pipeline import STAGES, stage_statuses
 from tamis.project import Project
 from tamis.records import Region
 from tests.conftest import MakeProject
@@ -181,3 +181,15 @@ def test_every_stage_reads_tables_whose_writers_tell(stage: Stage, make_project:
 def test_extents_are_spread_once_each(count: int) -> None:
     everything = [Extent(block, 0) for block in range(count)]
     assert sorted(extent.block for extent in _spread(everything)) == list(range(count))
+
+
+def test_status_tells_of_clusters_that_are_decided_otherwise_by_now(make_project: MakeProject) -> None:
+    project = make_project()
+    with writing(project.engine) as connection:
+        before = ledger.Entry(NO_SUBJECT, "", "done", None, 0, 1, None)
+        ledger.record(connection, "duplicates decision", "under another threshold", [before])
+    undecided = {status.stage: status.undecided for status in stage_statuses(project)}
+    assert undecided["duplicates"]
+    assert not undecided["regionduplicates"]
+    run_stage(project, next(stage for stage in STAGES if stage.name == "duplicates"))
+    assert not any(status.undecided for status in stage_statuses(project))

@@ -63,10 +63,12 @@ class Whole:
     known: Packed[Input]
     side: Side
 
-    def find(self, identity: int) -> Input | None:
-        """Return the input with that id, new or known; None if there is none."""
-        found = self.new.find(identity)
-        return self.known.find(identity) if found is None else found
+    def find(self, identity: int) -> Input:
+        """Return the input with that id, new or known; raises KeyError if there is none."""
+        found = self.new.find(identity) or self.known.find(identity)
+        if found is None:
+            raise KeyError(identity)
+        return found
 
 
 Collapse = Callable[[Context, Whole], Sequence[Record]]

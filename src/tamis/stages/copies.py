@@ -101,10 +101,7 @@ class _FactsFound(Mapping[int, "Facts"]):
         self._whole, self._facts_of = whole, facts_of
 
     def __getitem__(self, identity: int) -> Facts:
-        found = self._whole.find(identity)
-        if found is None:
-            raise KeyError(identity)
-        return self._facts_of(found)
+        return self._facts_of(self._whole.find(identity))
 
     def __iter__(self) -> Iterator[int]:
         return (row.signature().id for rows in (self._whole.new, self._whole.known) for row in rows)
