@@ -168,10 +168,11 @@ def run_stage(
 
 
 def _run_batches(run: _Run, stop: threading.Event) -> None:
-    workers = min(worker_count(run.project), -(-run.total // run.stage.batch_size))
+    workers = worker_count(run.project)
     executor: Executor
     context = context_of(run.project)
-    if (run.total <= FEW and not run.workshop.is_open) or workers < 2:
+    alone = workers < 2 or run.total <= run.stage.batch_size
+    if alone or (run.total <= FEW and not run.workshop.is_open):
         executor = InProcess(run.stage, context, run.workshop)
     else:
         executor = ProcessPool(run.stage, context, workers, run.workshop)
