@@ -63,6 +63,10 @@ class ProjectSettings(Section):
     workers: int = decides(0, "worker processes; 0: one for each core", ge=0, le=256)
 
 
+#: Kinds of sources whose pages are asked for on the web.
+ASKED = ("site", "urls")
+
+
 class SourceSettings(Section):
     """Where listings come from; one table for each source."""
 

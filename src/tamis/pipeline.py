@@ -9,7 +9,9 @@ from typing import Any
 
 from tamis.database import reading, writing
 from tamis.engine import ledger
-from tamis.engine.runner import Progress, StageReport, context_of, run_stage
+from tamis.engine.executor import Workshop
+from tamis.engine.extents import Plan, Survey
+from tamis.engine.runner import Progress, StageReport, context_of, is_undecided, run_stage
 from tamis.engine.stage import Stage
 from tamis.errors import Interrupted, UserError
 from tamis.project import Project
@@ -34,6 +36,8 @@ STAGES: tuple[Stage, ...] = (
 #: The steps before the stages, which work on the web's time and not on this machine's.
 NETWORK_STEPS = ("crawl", "download")
 STEPS = (*NETWORK_STEPS, *(stage.name for stage in STAGES))
+#: Seconds that `status` counts pending rows of one stage, before it makes do with an estimate.
+PATIENCE = 0.05
 
 
 def stage_named(name: str) -> Stage:
@@ -64,14 +68,15 @@ def run_pipeline(
     for name in steps:
         if name not in STEPS:
             stage_named(name)
-    return [
-        _run_step(project, name, limit, monitor)
-        for name in STEPS
-        if (not steps and (name not in NETWORK_STEPS or project.settings.source)) or name in steps
-    ]
+    with Workshop() as workshop:
+        return [
+            _run_step(project, name, limit, monitor, workshop)
+            for name in STEPS
+            if (not steps and (name not in NETWORK_STEPS or project.settings.source)) or name in steps
+        ]
 
 
-def _run_step(project: Project, name: str, limit: int | None, monitor: Monitor) -> StageReport:
+def _run_step(project: Project, name: str, limit: int | None, monitor: Monitor, workshop: Workshop) -> StageReport:
     progress, stop = monitor.progress(name), monitor.stop
     if name == "crawl":
         from tamis.crawl.budget import RunLimits  # noqa: PLC0415 - the crawler loads when it is used
@@ -84,7 +89,7 @@ def _run_step(project: Project, name: str, limit: int | None, monitor: Monitor) 
 
         got = download(project, limit=limit, progress=progress, stop=stop)
         return _network_report(name, got.requested, got.failures, got.seconds, got.stopped)
-    return run_stage(project, stage_named(name), limit=limit, progress=progress, stop=stop)
+    return run_stage(project, stage_named(name), limit=limit, progress=progress, stop=stop, workshop=workshop)
 
 
 def _network_report(name: str, asked: int, failed: int, seconds: float, stopped: bool) -> StageReport:
@@ -95,12 +100,18 @@ def _network_report(name: str, asked: int, failed: int, seconds: float, stopped:
 
 @dataclass(frozen=True, slots=True)
 class StageStatus:
-    """What is done, pending and failed in a stage."""
+    """What is done, pending and failed in a stage.
+
+    `pending` is an estimate unless `pending_exact`; `undecided` tells that no row is, but that settings or what people
+    said decide otherwise by now, so that the next run settles the clusters anew.
+    """
 
     stage: str
     help: str
     done: int
     pending: int
+    pending_exact: bool
+    undecided: bool
     failed: int
     skipped: int
     unreadable: int
@@ -118,11 +129,12 @@ def stage_statuses(project: Project) -> list[StageStatus]:
 
 def _status(project: Project, connection: Any, stage: Stage, totals: dict[str, float]) -> StageStatus:
     idle = stage.idle(project.settings, project.folder)
-    pending = 0
+    survey, undecided = Survey(), False
     if idle is None:
         try:
             fingerprint = stage.fingerprint(context_of(project))
-            pending = ledger.count_pending(connection, stage, project.settings, fingerprint)
+            survey = Plan(stage, project.settings, fingerprint).survey(connection, PATIENCE)
+            undecided = is_undecided(connection, stage, project)
         except UserError as error:
             idle = str(error)
     failed = int(totals.get("failed", 0))
@@ -130,7 +142,9 @@ def _status(project: Project, connection: Any, stage: Stage, totals: dict[str, f
         stage=stage.name,
         help=stage.help,
         done=int(totals.get("done", 0)),
-        pending=pending,
+        pending=survey.pending,
+        pending_exact=survey.exact,
+        undecided=undecided,
         failed=failed,
         skipped=int(totals.get("skipped", 0)),
         unreadable=int(totals.get("unreadable", 0)),

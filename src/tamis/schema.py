@@ -155,6 +155,7 @@ page = Table(
     Column("not_before", Double, nullable=False, comment="a failed page waits until then"),
     Column("fetched_at", Double, comment="time of the last answer"),
     Index(None, "state", "host", "priority"),
+    Index("ix_page_tally", "state", "outcome"),
     Index(None, "host", "form", "fetched_at"),
     Index(None, "source_id", "state"),
     comment="The frontier and its history: a URL is a row before it is requested.",
@@ -196,6 +197,7 @@ item = Table(
     Column("last_seen", Double, nullable=False, comment="last time"),
     Column("vanished_at", Double, comment="when it was no longer there"),
     Index(None, "page_id"),
+    Index("ix_item_tally", "source_id", "first_seen", "last_seen", "vanished_at"),
     comment="One thing for sale.",
 )
 
@@ -269,6 +271,7 @@ picture = Table(
     _refers("image_id", "image.id", "the bytes", nullable=True),
     UniqueConstraint("item_id", "url_key"),
     Index(None, "state", "host"),
+    Index("ix_picture_tally", "state", "outcome"),
     Index(None, "image_id"),
     Index(None, "photo_key"),
     Index(None, "url_key"),
@@ -440,6 +443,7 @@ label = Table(
     Index(None, "region_id", "attribute"),
     Index(None, "item_id", "attribute"),
     Index(None, "retracts"),
+    Index("ix_label_tally", "who", "retracts"),
     Index(None, "attribute", "value"),
     Index(None, "batch"),
     comment="Claims, never changed or deleted: a later claim of the same actor supersedes, a later row retracts.",
@@ -521,6 +525,31 @@ counter = Table(
     Column("name", _exact(50), primary_key=True, comment="done, skipped, unreadable, failed, seconds, ..."),
     Column("amount", Double, nullable=False, comment="rows, or seconds"),
     comment="Totals kept by the runner, so that status never counts millions of rows.",
+)
+
+extent = Table(
+    "extent",
+    metadata,
+    Column("kind", String(16), primary_key=True, comment="table that was written"),
+    Column(
+        "block",
+        _id_type(),
+        primary_key=True,
+        autoincrement=False,
+        comment="range of ids: of items for `item`, else of images; id / 1024",
+    ),
+    Column("version", BigInteger, nullable=False, comment="grows with each write about an id of the range"),
+    comment="What was written where: a range whose versions are the same needs no second look.",
+)
+
+settled = Table(
+    "settled",
+    metadata,
+    Column("stage", _exact(50), primary_key=True, comment="stage"),
+    Column("block", _id_type(), primary_key=True, autoincrement=False, comment="range of ids, as in `extent`"),
+    Column("token", _digest(32), nullable=False, comment="of the stage's fingerprint, its selection and the retries"),
+    Column("version", BigInteger, nullable=False, comment="sum of the versions of what the stage's selection reads"),
+    comment="Ranges in which a stage has nothing pending, as long as token and version are the same.",
 )
 
 lease = Table(

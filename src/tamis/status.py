@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -74,17 +75,20 @@ def _count(connection: Connection, table: sa.Table, *conditions: sa.ColumnElemen
 
 
 def _by_outcome(connection: Connection, table: sa.Table) -> tuple[int, dict[str, int]]:
-    name = sa.func.coalesce(table.c.outcome, table.c.state)
-    rows = connection.execute(sa.select(name, sa.func.count()).group_by(name)).all()
-    return sum(count for _, count in rows), {str(outcome): int(count) for outcome, count in rows}
+    # Grouped by both columns, in the order of the index that answers it alone.
+    counts: Counter[str] = Counter()
+    query = sa.select(table.c.state, table.c.outcome, sa.func.count()).group_by(table.c.state, table.c.outcome)
+    for state, outcome, count in connection.execute(query):
+        counts[outcome or state] += int(count)
+    return counts.total(), dict(counts)
 
 
 def _by_who(connection: Connection) -> tuple[int, dict[str, int]]:
     table = schema.label
-    rows = connection.execute(
-        sa.select(table.c.who, sa.func.count()).where(table.c.retracts.is_(None)).group_by(table.c.who)
-    ).all()
-    return sum(count for _, count in rows), {f"by {who}": count for who, count in rows}
+    # Counted without a condition, so that the index of both columns answers it alone.
+    claims = sa.func.count() - sa.func.count(table.c.retracts)
+    rows = connection.execute(sa.select(table.c.who, claims).group_by(table.c.who)).all()
+    return sum(count for _, count in rows), {f"by {who}": count for who, count in rows if count}
 
 
 def _failed(connection: Connection, table: sa.Table) -> list[tuple[str, int]]:

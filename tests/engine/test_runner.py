@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
@@ -8,10 +10,14 @@ import sqlalchemy as sa
 from tamis import schema
 from tamis.database import reading, writing
 from tamis.engine import ledger
+from tamis.engine.executor import Workshop
 from tamis.engine.lease import LeaseLost, acquire, held
 from tamis.engine.runner import run_stage
+from tamis.engine.stage import Context
 from tamis.errors import BusyError, Interrupted
 from tamis.project import Project
+from tamis.records import Inspection
+from tamis.stages.inspect import StoredImage
 from tests.conftest import MakeProject
 from tests.engine.sample_stages import add_images, batch_stage, collapse_stage, map_stage, stored
 
@@ -23,7 +29,7 @@ def states(project: Project) -> list[tuple[str, str | None]]:
 def counted(project: Project, stage: str = "look") -> dict[str, float]:
     with reading(project.engine) as connection:
         totals = ledger.counters(connection)[stage]
-    return {name: amount for name, amount in totals.items() if name != "seconds" and amount}
+    return {name: amount for name, amount in totals.items() if name not in ("seconds", ledger.RETRIES) and amount}
 
 
 def test_a_stage_works_on_all_pending_rows_once(make_project: MakeProject, database_address: str) -> None:
@@ -166,3 +172,35 @@ def test_the_lease_of_a_dead_process_is_free_at_once(make_project: MakeProject) 
     with writing(project.engine) as connection:
         connection.execute(sa.update(schema.lease).values(owner=dead))
     assert acquire(project.engine, "stage look").fence == lease.fence + 1
+
+
+@pytest.mark.slow
+def test_one_set_of_workers_serves_stage_after_stage(make_project: MakeProject) -> None:
+    project = make_project("[project]\nworkers = 2\n")
+    add_images(project.engine, ["ok"] * 20)
+    with Workshop() as workshop:
+        for version in (1, 2):
+            assert run_stage(project, map_stage(version=version), workshop=workshop).counts == {"done": 20}
+        pool = workshop.pool(2)
+        assert run_stage(project, batch_stage(), workshop=workshop).counts == {"done": 20}
+        assert workshop.pool(2) is pool
+        add_images(project.engine, ["kill", *["ok"] * 9], start=20)
+        assert run_stage(project, map_stage(version=2), workshop=workshop).counts == {"done": 29, "failed": 1}
+        assert workshop.pool(2) is not pool
+
+
+def test_a_stage_that_is_set_up_is_not_set_up_again(make_project: MakeProject) -> None:
+    project = make_project("[project]\nworkers = 1\n")
+    made: list[int] = []
+
+    def row(_: Context) -> Callable[[StoredImage], Sequence[Inspection]]:
+        made.append(1)
+        return lambda image: [Inspection(image.image_id, readable=True)]
+
+    stage = replace(map_stage(), row=row)
+    with Workshop() as workshop:
+        for start in range(3):
+            add_images(project.engine, ["ok"], start=start)
+            run_stage(project, stage, workshop=workshop)
+        run_stage(project, replace(stage, version=2), workshop=workshop)
+    assert len(made) == 2

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from tamis.commands.session import Session, pass_lines, project_option
 from tamis.display import duration, table
+
+if TYPE_CHECKING:
+    from tamis.pipeline import StageStatus
 
 
 @click.command()
@@ -63,7 +67,12 @@ def _outcomes(counts: object) -> str:
 @click.command()
 @project_option
 def status(session: Session) -> int:
-    """Show what is done, pending and failed, and why."""
+    """Show what is done, pending and failed, and why.
+
+    In a project of millions of images, rows that no run has looked at since something changed are counted here and
+    there, and shown as `about`. `clusters` is pending where no row is, but where a threshold or what people said of
+    pairs decides otherwise by now: the next run settles the clusters anew, without comparing a picture again.
+    """
     from tamis.status import project_status  # noqa: PLC0415 - loaded on use
 
     found = project_status(session.project)
@@ -72,7 +81,7 @@ def status(session: Session) -> int:
     lines += ["", *table(
         ("stage", "done", "pending", "failed", "time", ""),
         [
-            (s.stage, s.done, s.pending, s.failed, duration(s.seconds), s.idle or _other(s.skipped, s.unreadable))
+            (s.stage, s.done, _pending(s), s.failed, duration(s.seconds), s.idle or _other(s.skipped, s.unreadable))
             for s in found.stages
         ],
     )]  # fmt: skip
@@ -83,6 +92,12 @@ def status(session: Session) -> int:
         lines += [f"  {count} x {reason}" for reason, count in reasons]
     session.finish(found.to_json(), *lines)
     return 1 if found.failures else 0
+
+
+def _pending(stage: StageStatus) -> str:
+    if stage.undecided and not stage.pending:
+        return "clusters"
+    return f"{'' if stage.pending_exact else 'about '}{stage.pending}"
 
 
 def _listed(parts: dict[str, int]) -> str:

@@ -14,6 +14,7 @@ from tamis.crawl.history import WATCHED, Cause, ItemChange, differences, last_va
 from tamis.crawl.identity import photo_identity
 from tamis.crawl.urls import BadUrl, host_of, request_url, url_key
 from tamis.database import chunks, ids_of, insert_new
+from tamis.engine.extents import touch
 from tamis.records import Item, digest
 
 #: More pictures of one item are not believed.
@@ -93,6 +94,7 @@ def save_items(
         ]
         insert_new(connection, schema.item, fresh)
         ids = ids_of(connection, schema.item.c.item_key, list(by_key))
+        touch(connection, "item", ids.values())
         galleries = _save_pictures(connection, {ids[key]: one.pictures for key, one in by_key.items()}, now)
         changes: list[ItemChange] = []
         gone = {row["id"] for row in before.values() if row["vanished_at"] is not None}

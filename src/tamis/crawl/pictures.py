@@ -16,6 +16,7 @@ from tamis.crawl.hosts import ensure_hosts, forget_pauses, pace_columns
 from tamis.crawl.identity import is_covered_by
 from tamis.crawl.politeness import Pace
 from tamis.database import chunks, ids_of, insert_new, reading, retrying, writing
+from tamis.engine.extents import touch
 from tamis.engine.lease import Lease
 
 _picture = schema.picture
@@ -200,7 +201,9 @@ def _save_images(connection: Connection, images: Sequence[StoredImage], now: flo
     rows = [{"sha256": image.sha256, "size": image.size, "first_seen": now} for image in images]
     unique = {row["sha256"]: row for row in rows}
     insert_new(connection, schema.image, list(unique.values()))
-    return ids_of(connection, schema.image.c.sha256, list(unique))
+    ids = ids_of(connection, schema.image.c.sha256, list(unique))
+    touch(connection, "image", ids.values())
+    return ids
 
 
 def _save_paces(connection: Connection, paces: dict[str, Pace]) -> None:

@@ -6,9 +6,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from tamis.config import ASKED
 from tamis.crawl.reader import reader_digest
 from tamis.crawl.reading import Place
-from tamis.crawl.sources import ASKED, source_rows
+from tamis.crawl.sources import source_rows
 from tamis.project import Project
 from tamis.recipes.library import load_recipe
 

@@ -15,9 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from tamis import schema
+from tamis.config import ASKED
 from tamis.crawl.history import ItemChange, last_vanish_causes, record, vanish
-from tamis.crawl.places import page_places
-from tamis.crawl.sources import ASKED
 from tamis.database import chunks, reading, retrying, writing
 from tamis.project import Project
 
@@ -53,6 +52,8 @@ def begin_passes(project: Project, older_than: float = 0.0) -> dict[str, int]:
     Pages that were answered in the last `older_than` seconds are left out. A pass that was not finished goes on: what
     it asked for already is not asked for again.
     """
+    from tamis.crawl.places import page_places  # noqa: PLC0415 - `status` counts passes and needs no crawler
+
     places, _ = page_places(project)
     due: dict[str, int] = {}
     for number, place in places.items():
@@ -92,6 +93,8 @@ def end_passes(project: Project, spent: Collection[str] = ()) -> list[str]:
     Items that no result page of the pass listed have vanished, and those that are listed again have returned, if all
     result pages were read.
     """
+    from tamis.crawl.places import page_places  # noqa: PLC0415 - `status` counts passes and needs no crawler
+
     places, _ = page_places(project)
     warnings: list[str] = []
     for number, place in places.items():
@@ -177,10 +180,11 @@ def pass_counts(project: Project) -> list[PassCounts]:
 def _counts(connection: Connection, row: sa.Row[Any]) -> PassCounts:
     began = row.round_began_at or 0.0
 
-    def items(*conditions: sa.ColumnElement[bool]) -> int:
-        query = sa.select(sa.func.count()).select_from(_item).where(_item.c.source_id == row.id, *conditions)
-        return int(connection.execute(query).scalar_one())
-
+    seen, gone = _item.c.last_seen >= began, _item.c.vanished_at
+    kept = [_item.c.first_seen >= began, seen, gone >= began, sa.and_(seen, gone.is_not(None))]
+    totals = sa.select(*(sa.func.coalesce(sa.func.sum(sa.case((one, 1), else_=0)), 0) for one in kept))
+    counted = connection.execute(totals.where(_item.c.source_id == row.id)).one()
+    new, met, vanished, met_and_gone = (int(count) for count in counted)
     changes = (
         sa.select(_change.c.kind, sa.func.count(sa.distinct(_change.c.item_id)))
         .join(_item, _change.c.item_id == _item.c.id)
@@ -189,16 +193,7 @@ def _counts(connection: Connection, row: sa.Row[Any]) -> PassCounts:
         .group_by(_change.c.kind)
     )
     kinds = {str(kind): int(count) for kind, count in connection.execute(changes)}
-    new, seen = items(_item.c.first_seen >= began), items(_item.c.last_seen >= began)
     changed, returned = kinds.get("changed", 0), kinds.get("returned", 0)
-    vanished = items(_item.c.vanished_at >= began)
-    unchanged = max(seen - new - changed - returned - _seen_and_gone(connection, row.id, began), 0)
+    # Items whose page still answers, and which no result page lists any more, were met and are no longer there.
+    unchanged = max(met - new - changed - returned - met_and_gone, 0)
     return PassCounts(row.name, row.round, row.round_ended_at is not None, new, changed, unchanged, vanished, returned)
-
-
-def _seen_and_gone(connection: Connection, source_id: int, began: float) -> int:
-    """Items whose page still answers, and which no result page lists any more."""
-    query = sa.select(sa.func.count()).select_from(_item).where(
-        _item.c.source_id == source_id, _item.c.last_seen >= began, _item.c.vanished_at.is_not(None)
-    )  # fmt: skip
-    return int(connection.execute(query).scalar_one())

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tamis import schema
-from tamis.config import SourceSettings
+from tamis.config import ASKED, SourceSettings
 from tamis.crawl.browser import check_browser
 from tamis.crawl.captures import SUFFIXES, capture_files
 from tamis.crawl.folders import read_folder
@@ -24,8 +24,6 @@ from tamis.errors import UserError
 from tamis.project import Project
 from tamis.recipes.library import load_recipe
 
-#: Kinds of sources whose pages are asked for on the web.
-ASKED = ("site", "urls")
 #: Pages and items that one transaction takes in.
 _BATCH = 500
 

@@ -11,19 +11,23 @@ import os
 import signal
 import threading
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
-from typing import Protocol
+from typing import Protocol, Self
 
 from tamis.engine.stage import Compute, Context, Input, Record, Setup, Stage
 from tamis.errors import Retry, RowError, Skip, TamisError, Unreadable
 
 #: So many workers may die in a row before the machine is blamed and not the rows: a batch of 512 is halved in ten.
 MAX_DEATHS = 12
+#: Batches that each worker is given ahead.
+AHEAD = 3
+#: Stages that stay set up in this process.
+KEPT = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,8 @@ class Task:
     stage: str
     subject_ids: tuple[int, ...]
     inputs: tuple[Input, ...]
+    #: Names what the stage was set up with; a worker that knows it is set up already.
+    key: str = ""
 
     def halves(self) -> tuple[Task, Task]:
         """The two halves of a batch of two rows or more."""
@@ -55,10 +61,11 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A finished batch: one outcome a row, and the seconds that it took."""
+    """A finished batch: one outcome a row, and the seconds that it took, by the clock and of the processor."""
 
     outcomes: tuple[Outcome, ...]
     seconds: float
+    computing: float = 0.0
 
 
 class Executor(Protocol):
@@ -80,9 +87,9 @@ class Executor(Protocol):
 
 def compute_batch(stage: str, compute: Compute, task: Task) -> Finished:
     """Run a batch. An exception that is no RowError is traced to its rows by running them one by one."""
-    started = time.perf_counter()
+    started, computed = time.perf_counter(), time.process_time()
     outcomes = tuple(_outcomes(stage, compute, task))
-    return Finished(outcomes, time.perf_counter() - started)
+    return Finished(outcomes, time.perf_counter() - started, time.process_time() - computed)
 
 
 def _outcomes(stage: str, compute: Compute, task: Task) -> list[Outcome]:
@@ -119,12 +126,66 @@ def _failed(subject_id: int, error: Exception) -> Outcome:
     return _ended(subject_id, Retry(f"{type(error).__name__}: {error}"))
 
 
+class Workshop:
+    """Worker processes that serve one stage after the other, and the stages that this process itself has set up.
+
+    A context manager: at its end the workers end too.
+    """
+
+    def __init__(self) -> None:
+        self._pool: ProcessPoolExecutor | None = None
+        self._workers = 0
+        self._set_up: OrderedDict[str, Compute] = OrderedDict()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether worker processes are there, which cost nothing to use."""
+        return self._pool is not None
+
+    def pool(self, workers: int) -> ProcessPoolExecutor:
+        """Return so many worker processes, started where need be."""
+        if self._pool is not None and self._workers < workers:
+            self.close()
+        if self._pool is None:
+            self._workers = workers
+            self._pool = ProcessPoolExecutor(
+                workers, get_context("spawn"), initializer=_prepare_worker, initargs=(os.getpid(),)
+            )
+        return self._pool
+
+    def drop(self) -> None:
+        """Forget worker processes of which one died."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
+
+    def compute(self, key: str, setup: Setup, context: Context) -> Compute:
+        """Return what the stage computes with in this process; the latest few stages stay set up."""
+        if key not in self._set_up:
+            self._set_up[key] = setup(context)
+            if len(self._set_up) > KEPT:
+                self._set_up.popitem(last=False)
+        self._set_up.move_to_end(key)
+        return self._set_up[key]
+
+    def close(self) -> None:
+        """End the workers; work under way is dropped."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
 class InProcess:
     """Computes in this process, one batch at a time: for few rows, and where processes cost more than they bring."""
 
-    def __init__(self, stage: Stage, context: Context) -> None:
-        self._setup, self._context = stage.worker(), context
-        self._compute: Compute | None = None
+    def __init__(self, stage: Stage, context: Context, workshop: Workshop) -> None:
+        self._setup, self._context, self._workshop = stage.worker(), context, workshop
         self._waiting: deque[Task] = deque()
 
     @property
@@ -140,10 +201,8 @@ class InProcess:
         """Compute the next batch."""
         if not self._waiting:
             return None
-        if self._compute is None:
-            self._compute = self._setup(self._context)
         task = self._waiting.popleft()
-        return compute_batch(task.stage, self._compute, task)
+        return compute_batch(task.stage, self._workshop.compute(task.key, self._setup, self._context), task)
 
     def close(self) -> None:
         """Nothing to end."""
@@ -153,17 +212,17 @@ class InProcess:
 class ProcessPool:
     """Worker processes, each with the stage set up once."""
 
-    def __init__(self, stage: Stage, context: Context, workers: int) -> None:
+    def __init__(self, stage: Stage, context: Context, workers: int, workshop: Workshop) -> None:
         self._setup, self._context, self._workers = stage.worker(), context, workers
-        self._pool: ProcessPoolExecutor | None = None
+        self._workshop = workshop
         self._under_way: dict[Future[Finished], Task] = {}
         self._suspects: deque[Task] = deque()
         self._deaths_since_success = 0
 
     @property
     def room(self) -> int:
-        """Two batches a worker keep it busy; none while suspects run alone."""
-        return 0 if self._suspects else 2 * self._workers - len(self._under_way)
+        """Some batches a worker keep it busy while the writer writes; none while suspects run alone."""
+        return 0 if self._suspects else AHEAD * self._workers - len(self._under_way)
 
     def submit(self, task: Task) -> None:
         """Take a batch."""
@@ -193,19 +252,15 @@ class ProcessPool:
         return result
 
     def close(self) -> None:
-        """End the workers at once."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-            self._pool = None
+        """Drop what is under way. Batches that no worker has begun are not begun; the workers stay."""
+        for future in self._under_way:
+            future.cancel()
+        wait(self._under_way)
         self._under_way.clear()
         self._suspects.clear()
 
     def _started(self) -> ProcessPoolExecutor:
-        if self._pool is None:
-            self._pool = ProcessPoolExecutor(
-                self._workers, get_context("spawn"), initializer=_prepare_worker, initargs=(os.getpid(),)
-            )
-        return self._pool
+        return self._workshop.pool(self._workers)
 
     def _collect_suspects(self) -> None:
         self._deaths_since_success += 1
@@ -218,9 +273,7 @@ class ProcessPool:
         self._under_way = {
             future: task for future, task in self._under_way.items() if future.done() and future.exception() is None
         }
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            self._pool = None
+        self._workshop.drop()
 
     def _interrogate(self, task: Task) -> Finished:
         try:
@@ -238,6 +291,7 @@ class ProcessPool:
 
 # --- in the worker ------------------------------------------------------------------------------------------------
 
+#: The stage that is set up, by the key of its tasks.
 _ready: dict[str, Compute] = {}
 
 
@@ -257,6 +311,7 @@ def _follow(parent: int) -> None:
 
 
 def _work(setup: Setup, context: Context, task: Task) -> Finished:
-    if task.stage not in _ready:
-        _ready[task.stage] = setup(context)
-    return compute_batch(task.stage, _ready[task.stage], task)
+    if task.key not in _ready:
+        _ready.clear()  # one model in memory at a time
+        _ready[task.key] = setup(context)
+    return compute_batch(task.stage, _ready[task.key], task)

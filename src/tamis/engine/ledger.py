@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
+from sqlalchemy.sql import visitors
 
 from tamis import schema
 from tamis.config import Settings
@@ -18,6 +19,20 @@ from tamis.engine.stage import Stage
 
 State = Literal["done", "skipped", "unreadable", "failed"]
 STATES: tuple[State, ...] = ("done", "skipped", "unreadable", "failed")
+#: Counter of how often the failed rows of a stage were made pending again.
+RETRIES = "retries"
+#: Parameters that narrow a selection to a range of ids, both included. A stage whose subjects are no images or items
+#: uses them in its own selection (`within`); that of others is narrowed by `subject_id`.
+FIRST, LAST = "first_id", "last_id"
+_MAX_ID = 2**62
+
+
+def within(column: sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
+    """The condition that narrows a selection to a range of image or item ids; without parameters to none."""
+    first, last = (
+        sa.bindparam(name, value, type_=sa.BigInteger(), unique=False) for name, value in ((FIRST, 0), (LAST, _MAX_ID))
+    )
+    return column.between(first, last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +53,10 @@ def pending(stage: Stage, settings: Settings, fingerprint: str) -> sa.Select[Any
 
     Beside the stage's own columns: `old_state`, `old_fingerprint`, `attempts` and `commits`.
     """
-    subjects = stage.select(settings).subquery("subjects")
+    selection = stage.select(settings)
+    subjects = selection.subquery("subjects")
     entry = schema.ledger
+    narrowed = any(isinstance(part, sa.BindParameter) and part.key == FIRST for part in visitors.iterate(selection))
     return (
         sa.select(
             subjects,
@@ -56,7 +73,8 @@ def pending(stage: Stage, settings: Settings, fingerprint: str) -> sa.Select[Any
                 entry.c.subject_id.is_(None),
                 entry.c.fingerprint != fingerprint,
                 entry.c.input_digest != subjects.c.input_digest,
-            )
+            ),
+            *(() if narrowed else (within(subjects.c.subject_id),)),
         )
         .order_by(subjects.c.subject_id)
     )
@@ -74,12 +92,6 @@ def known(stage: Stage, settings: Settings, fingerprint: str) -> sa.Select[Any]:
         entry.c.state == "done",
     )
     return sa.select(subjects).select_from(subjects.join(entry, same)).order_by(subjects.c.subject_id)
-
-
-def count_pending(connection: Connection, stage: Stage, settings: Settings, fingerprint: str) -> int:
-    """Return how many rows are pending."""
-    inner = pending(stage, settings, fingerprint).order_by(None).subquery()
-    return int(connection.execute(sa.select(sa.func.count()).select_from(inner)).scalar_one())
 
 
 def record(
@@ -125,6 +137,13 @@ def counters(connection: Connection) -> dict[str, dict[str, float]]:
     return totals
 
 
+def retries(connection: Connection, stage: str) -> float:
+    """Return how often failed rows of a stage were made pending again."""
+    table = schema.counter
+    amount = sa.select(table.c.amount).where(table.c.stage == stage, table.c.name == RETRIES)
+    return float(connection.execute(amount).scalar() or 0.0)
+
+
 def failures(connection: Connection, stage: str, limit: int = 20) -> list[tuple[str, int, int]]:
     """Return the reasons of failed rows, the most frequent first: (reason, rows, one subject's id)."""
     table = schema.ledger
@@ -146,6 +165,7 @@ def retry(connection: Connection, stage: str) -> int:
     changed = connection.execute(
         sa.update(table).where(table.c.stage == stage, table.c.state == "failed").values(fingerprint="")
     )
+    add_to_counters(connection, stage, {RETRIES: 1})
     return changed.rowcount
 
 

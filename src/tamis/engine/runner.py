@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from tamis.database import reading, writing
+from tamis.database import chunks, reading, writing
 from tamis.engine import ledger
-from tamis.engine.executor import Executor, Finished, InProcess, Outcome, ProcessPool, Task
+from tamis.engine.executor import Executor, Finished, InProcess, Outcome, ProcessPool, Task, Workshop
+from tamis.engine.extents import OBSERVED, Extent, Plan, Survey, touch
 from tamis.engine.lease import Lease, held
 from tamis.engine.ledger import Entry
+from tamis.engine.packed import Packed
 from tamis.engine.stage import Context, Shape, Side, Stage, Whole
 from tamis.errors import Interrupted
 from tamis.project import Project
+from tamis.records import digest
 
 #: `progress(done, total, text)`.
 Progress = Callable[[int, int | None, str], None]
-#: Rows fetched at a time.
+#: Rows that are read or written at a time.
 PAGE = 1024
 #: Seconds between two commits at most, so that a kill costs little.
 COMMIT_SECONDS = 1.0
@@ -35,12 +41,13 @@ FEW = 8
 
 @dataclass(frozen=True, slots=True)
 class StageReport:
-    """What a run of one stage did."""
+    """What a run of one stage did; `computing` are the processor seconds of the stage's own functions."""
 
     stage: str
     counts: Mapping[str, int]
     seconds: float
     idle: str | None = None
+    computing: float = 0.0
 
     @property
     def rows(self) -> int:
@@ -53,6 +60,10 @@ class StageReport:
         return self.counts.get("failed", 0)
 
 
+#: What the ledger said of a row before: its input digest now, and its state, attempts and commits.
+_Earlier = tuple[str, str | None, int, int]
+
+
 @dataclass
 class _Run:
     """The state of one run of a stage."""
@@ -62,10 +73,33 @@ class _Run:
     fingerprint: str
     lease: Lease
     progress: Progress | None
-    total: int
+    plan: Plan
+    token: str
+    survey: Survey
+    limit: int | None
+    workshop: Workshop
+    computing: float = 0.0
     counts: Counter[str] = field(default_factory=Counter)
     #: Subject id to what the ledger said of it before.
-    earlier: dict[int, sa.Row[tuple[object, ...]]] = field(default_factory=dict)
+    earlier: dict[int, _Earlier] = field(default_factory=dict)
+    #: Subject id to the extent that it was taken from, if all pending rows of it were taken.
+    taken_from: dict[int, Extent] = field(default_factory=dict)
+    #: Rows of an extent that are still to be committed.
+    open: Counter[Extent] = field(default_factory=Counter)
+    #: Extents without pending rows that are not written down yet.
+    finished: list[Extent] = field(default_factory=list)
+
+    def remember(self, rows: Sequence[sa.Row[Any]]) -> None:
+        """Note what the ledger says of pending rows."""
+        for row in rows:
+            commits = row.commits if row.old_fingerprint == self.fingerprint else 0
+            self.earlier[row.subject_id] = sys.intern(row.input_digest or ""), row.old_state, row.attempts, commits
+
+    @property
+    def total(self) -> int:
+        """Rows to work on, as far as is known."""
+        pending = max(self.survey.pending, 1, self.done)
+        return pending if self.limit is None else min(pending, self.limit)
 
     @property
     def done(self) -> int:
@@ -94,8 +128,9 @@ def run_stage(
     limit: int | None = None,
     progress: Progress | None = None,
     stop: threading.Event | None = None,
+    workshop: Workshop | None = None,
 ) -> StageReport:
-    """Work on all pending rows of a stage, or on the first `limit`.
+    """Work on all pending rows of a stage, or on the first `limit`; `workshop` lends its workers, which stay.
 
     Raises:
         BusyError: another process works on the stage.
@@ -106,34 +141,42 @@ def run_stage(
     if reason := stage.idle(project.settings, project.folder):
         return StageReport(stage.name, {}, 0.0, reason)
     fingerprint = stage.fingerprint(context_of(project))
+    plan = Plan(stage, project.settings, fingerprint)
     with reading(project.engine) as connection:
-        total = ledger.count_pending(connection, stage, project.settings, fingerprint)
-        undecided = total == 0 and _decision(connection, stage, project) is not None
-    total = min(total, limit) if limit is not None else total
-    if total == 0 and not undecided:
+        token = plan.token(connection)
+        survey = plan.survey(connection)
+        nothing = survey.exact and survey.pending == 0
+        undecided = nothing and is_undecided(connection, stage, project)
+    if survey.empty:
+        with writing(project.engine) as connection:
+            plan.settle(connection, token, survey.empty)
+    if nothing and not undecided:
         return StageReport(stage.name, {}, time.perf_counter() - started)
-    with held(project.engine, f"stage {stage.name}") as lease:
-        run = _Run(stage, project, fingerprint, lease, progress, total)
+    with ExitStack() as stack:
+        lease = stack.enter_context(held(project.engine, f"stage {stage.name}"))
+        workshop = workshop or stack.enter_context(Workshop())
+        run = _Run(stage, project, fingerprint, lease, progress, plan, token, survey, limit, workshop)
         run.show()
         if stage.shape is Shape.COLLAPSE:
             _run_collapse(run)
         else:
             _run_batches(run, stop or threading.Event())
-    return StageReport(stage.name, dict(run.counts), time.perf_counter() - started)
+    return StageReport(stage.name, dict(run.counts), time.perf_counter() - started, computing=run.computing)
 
 
 # --- map and batch ------------------------------------------------------------------------------------------------
 
 
 def _run_batches(run: _Run, stop: threading.Event) -> None:
-    workers = min(worker_count(run.project), -(-run.total // run.stage.batch_size))
+    workers = worker_count(run.project)
     executor: Executor
     context = context_of(run.project)
-    if run.total <= FEW or workers < 2:
-        executor = InProcess(run.stage, context)
+    alone = workers < 2 or run.total <= run.stage.batch_size
+    if alone or (run.total <= FEW and not run.workshop.is_open):
+        executor = InProcess(run.stage, context, run.workshop)
     else:
-        executor = ProcessPool(run.stage, context, workers)
-    tasks = _tasks(run)
+        executor = ProcessPool(run.stage, context, workers, run.workshop)
+    tasks = _tasks(run, workers)
     waiting: list[Finished] = []
     last_commit = time.monotonic()
     try:
@@ -158,39 +201,60 @@ def _run_batches(run: _Run, stop: threading.Event) -> None:
         raise Interrupted(f"{run.stage.name} stopped after {run.done} of {run.total} rows")
 
 
-def _tasks(run: _Run) -> Iterator[Task]:
-    """Batches of pending rows in the order of their ids; a row is seen once a run, whatever becomes of it."""
-    statement = ledger.pending(run.stage, run.project.settings, run.fingerprint)
-    subject = statement.selected_columns.subject_id
-    last, left = -1, run.total
-    while left > 0:
-        with reading(run.project.engine) as connection:
-            rows = connection.execute(statement.where(subject > last).limit(min(PAGE, left))).all()
-        if not rows:
+def _tasks(run: _Run, workers: int) -> Iterator[Task]:
+    """Batches of pending rows, extent by extent; a row is seen once a run, whatever becomes of it."""
+    left = run.limit if run.limit is not None else sys.maxsize
+    settings = run.project.settings
+    key = digest(run.stage.name, run.fingerprint, str(run.project.folder), settings.model_dump_json())
+    size = min(run.stage.batch_size, max(1, -(-run.total // (2 * workers))))
+    for extent in run.survey.left:
+        if left <= 0:
             return
-        size = min(run.stage.batch_size, max(1, -(-run.total // (2 * worker_count(run.project)))))
+        with reading(run.project.engine) as connection:
+            fresh, rows = run.plan.rows(connection, extent.block, left)
+        run.remember(rows)
+        if not rows:
+            run.finished.append(fresh)
+        elif len(rows) < left:
+            run.taken_from.update((row.subject_id, fresh) for row in rows)
+            run.open[fresh] = len(rows)
         for start in range(0, len(rows), size):
             part = rows[start : start + size]
-            run.earlier.update((row.subject_id, row) for row in part)
             inputs = tuple(run.stage.read(row) for row in part)
-            yield Task(run.stage.name, tuple(row.subject_id for row in part), inputs)
-        last, left = rows[-1].subject_id, left - len(rows)
+            yield Task(run.stage.name, tuple(row.subject_id for row in part), inputs, key)
+        left -= len(rows)
 
 
 def _commit(run: _Run, batches: list[Finished]) -> None:
     outcomes = [outcome for batch in batches for outcome in batch.outcomes]
-    if not outcomes:
+    run.computing += sum(batch.computing for batch in batches)
+    if not outcomes and not run.finished:
         return
+    for outcome in outcomes:
+        if extent := run.taken_from.pop(outcome.subject_id, None):
+            run.open[extent] -= 1
+    run.finished += [extent for extent, rows in run.open.items() if not rows]
     with writing(run.project.engine) as connection:
         run.lease.check(connection)
-        kept = {outcome.subject_id: outcome.records for outcome in outcomes if outcome.state == "done"}
-        _write(run, connection, kept)
-        entries = [_entry(run, outcome) for outcome in outcomes]
-        ledger.record(connection, run.stage.name, run.fingerprint, entries, sum(batch.seconds for batch in batches))
+        if outcomes:
+            kept = {outcome.subject_id: outcome.records for outcome in outcomes if outcome.state == "done"}
+            _write(run, connection, kept)
+            _record(run, connection, outcomes, sum(batch.seconds for batch in batches))
+        run.plan.settle(connection, run.token, run.finished)
+    for extent in run.finished:
+        run.open.pop(extent, None)
+    run.finished = []
     for outcome in outcomes:
         run.counts[outcome.state] += 1
         del run.earlier[outcome.subject_id]
     run.show()
+
+
+def _record(run: _Run, connection: Connection, outcomes: Sequence[Outcome], seconds: float) -> None:
+    entries = [_entry(run, outcome) for outcome in outcomes]
+    ledger.record(connection, run.stage.name, run.fingerprint, entries, seconds)
+    if run.stage.name in OBSERVED:
+        touch(connection, "ledger", (outcome.subject_id for outcome in outcomes))
 
 
 def _write(run: _Run, connection: Connection, outputs: Mapping[int, object]) -> None:
@@ -202,17 +266,16 @@ def _write(run: _Run, connection: Connection, outputs: Mapping[int, object]) -> 
 
 
 def _entry(run: _Run, outcome: Outcome) -> Entry:
-    row = run.earlier[outcome.subject_id]._mapping
-    same = row["old_fingerprint"] == run.fingerprint
+    input_digest, before, attempts, commits = run.earlier[outcome.subject_id]
     failed = outcome.state == "failed"
     return Entry(
         subject_id=outcome.subject_id,
-        input_digest=row["input_digest"],
+        input_digest=input_digest,
         state=outcome.state,  # type: ignore[arg-type]
         reason=outcome.reason,
-        attempts=row["attempts"] + 1 if failed else 0,
-        commits=(row["commits"] if same else 0) + (0 if failed else 1),
-        before=row["old_state"],
+        attempts=attempts + 1 if failed else 0,
+        commits=commits + (0 if failed else 1),
+        before=before,
     )
 
 
@@ -224,36 +287,70 @@ def _run_collapse(run: _Run) -> None:
     stage, settings = run.stage, run.project.settings
     assert stage.collapse is not None
     started = time.perf_counter()
+    left = run.limit if run.limit is not None else sys.maxsize
+    new, known = Packed(stage.reads), Packed(stage.reads)
     with reading(run.project.engine) as connection:
-        rows = connection.execute(ledger.pending(stage, settings, run.fingerprint).limit(run.total)).all()
-        known = connection.execute(ledger.known(stage, settings, run.fingerprint)).all()
-        side = _side(connection, run.project, stage)
-    run.earlier.update((row.subject_id, row) for row in rows)
-    whole = Whole([stage.read(row) for row in rows], [stage.read(row) for row in known], side)
-    records = stage.collapse(context_of(run.project), whole)
-    outputs: dict[int, Sequence[object]] = {row.subject_id: () for row in rows}
-    outputs[rows[0].subject_id if rows else NO_SUBJECT] = records
+        for extent in run.survey.left:
+            fresh, pending = run.plan.rows(connection, extent.block, left)
+            new.extend(pending)
+            run.remember(pending)
+            left -= len(pending)
+            if left > 0:
+                run.finished.append(fresh)
+        due = bool(new) or is_undecided(connection, stage, run.project)
+        side: Side = {}
+        if due:
+            everything = ledger.known(stage, settings, run.fingerprint)
+            known.extend(connection.execute(everything, execution_options={"yield_per": PAGE}))
+            side = dict(_Side(connection, run.project, stage))
+    if not due:
+        _commit(run, [])
+        return
+    computed = time.process_time()
+    records = stage.collapse(context_of(run.project), Whole(new, known, side))
+    run.computing += time.process_time() - computed
+    subjects = list(run.earlier)
+    outputs: dict[int, Sequence[object]] = dict.fromkeys(subjects, ())
+    outputs[subjects[0] if subjects else NO_SUBJECT] = records
     with writing(run.project.engine) as connection:
         run.lease.check(connection)
         _write(run, connection, outputs)
-        entries = [_entry(run, Outcome(row.subject_id)) for row in rows]
-        ledger.record(connection, stage.name, run.fingerprint, entries, time.perf_counter() - started)
+        for part in chunks(subjects, PAGE):
+            _record(run, connection, [Outcome(subject) for subject in part], 0.0)
+        ledger.add_to_counters(connection, stage.name, {"seconds": time.perf_counter() - started})
+        run.plan.settle(connection, run.token, run.finished)
         if stage.decision is not None:
             decided = Entry(NO_SUBJECT, "", "done", None, 0, 1, None)
             rows_of = f"{stage.name} decision"
             ledger.record(connection, rows_of, stage.decision(settings, side), [decided])
-    run.counts["done"] += len(rows)
+    run.counts["done"] += len(subjects)
     run.show()
 
 
-def _side(connection: Connection, project: Project, stage: Stage) -> Side:
-    return {name: connection.execute(select(project.settings)).all() for name, select in stage.side.items()}
+class _Side(Mapping[str, Sequence[sa.Row[Any]]]):
+    """The side inputs of a stage, each read when it is first asked for."""
+
+    def __init__(self, connection: Connection, project: Project, stage: Stage) -> None:
+        self._connection, self._settings, self._selects = connection, project.settings, stage.side
+        self._read: dict[str, Sequence[sa.Row[Any]]] = {}
+
+    def __getitem__(self, name: str) -> Sequence[sa.Row[Any]]:
+        if name not in self._read:
+            self._read[name] = self._connection.execute(self._selects[name](self._settings)).all()
+        return self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._selects)
+
+    def __len__(self) -> int:
+        return len(self._selects)
 
 
-def _decision(connection: Connection, stage: Stage, project: Project) -> str | None:
-    """What a collapse would be decided by now; None when it is decided so already, or has nothing to decide."""
+def is_undecided(connection: Connection, stage: Stage, project: Project) -> bool:
+    """Tell whether a collapse would be decided otherwise by now: by another threshold, or by what people said."""
     if stage.decision is None:
-        return None
-    now = stage.decision(project.settings, _side(connection, project, stage))
+        return False
     before = ledger.fingerprint_of(connection, f"{stage.name} decision", NO_SUBJECT)
-    return None if before in (now, None) else now
+    if before is None:
+        return False
+    return before != stage.decision(project.settings, _Side(connection, project, stage))

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from tamis.blobs import BlobStore
 from tamis.config import Section, Settings
+from tamis.engine.packed import Packed
 from tamis.errors import RowError
 from tamis.records import digest
 
@@ -53,11 +54,21 @@ Side = Mapping[str, Sequence[sa.Row[Any]]]
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """The input of a collapse: pending rows, rows done before, and the side inputs that the stage asked for by name."""
+    """The input of a collapse: pending rows, rows done before, and the side inputs that the stage asked for by name.
 
-    new: Sequence[Input]
-    known: Sequence[Input]
+    There may be a million of each: what a collapse makes of every row stays small, and it looks up what it needs.
+    """
+
+    new: Packed[Input]
+    known: Packed[Input]
     side: Side
+
+    def find(self, identity: int) -> Input:
+        """Return the input with that id, new or known; raises KeyError if there is none."""
+        found = self.new.find(identity) or self.known.find(identity)
+        if found is None:
+            raise KeyError(identity)
+        return found
 
 
 Collapse = Callable[[Context, Whole], Sequence[Record]]

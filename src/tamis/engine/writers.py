@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from tamis import schema
 from tamis.database import chunks, insert_new, to_row, upsert
+from tamis.engine.extents import touch
 from tamis.labels import Scope
 from tamis.records import ClusterMember, Inspection, Label, Level, Mask, Region, Relation
 from tamis.vision.boxes import Floats, as_boxes, match
@@ -35,6 +36,7 @@ def _of(outputs: Outputs, kind: type[Kind]) -> list[Kind]:
 def write_inspections(connection: Connection, outputs: Outputs) -> None:
     """Replace the inspections of some images."""
     upsert(connection, schema.inspection, [to_row(record) for record in _of(outputs, Inspection)], ["image_id"])
+    touch(connection, "inspection", outputs)
 
 
 def write_masks(connection: Connection, outputs: Outputs) -> None:
@@ -77,6 +79,7 @@ def write_regions(connection: Connection, outputs: Outputs) -> None:
             )
         if gone:
             _supersede(connection, subject, gone, now)
+    touch(connection, "region", subjects)
 
 
 def _region_row(record: Region, now: float) -> dict[str, Any]:
@@ -141,9 +144,12 @@ def _write_clusters(connection: Connection, level: Level, records: Sequence[Clus
         or (stored[member].keeper_id, stored[member].kind, stored[member].score)
         != (record.keeper_id, record.kind, record.score)
     ]
-    for part in chunks(sorted(set(stored) - set(wanted))):
+    left = sorted(set(stored) - set(wanted))
+    for part in chunks(left):
         connection.execute(sa.delete(table).where(table.c.level == level, table.c.member_id.in_(part)))
     upsert(connection, table, changed, ["level", "member_id"])
+    if level == "image":
+        touch(connection, "cluster", [*left, *(row["member_id"] for row in changed)])
 
 
 # --- labels -------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,7 +56,7 @@ def relate(
     level: Level,
     settings: DuplicatesSettings,
     whole: Whole,
-    facts: Mapping[int, Facts],
+    facts_of: Callable[[Any], Facts],
     load: Callable[[int], NDArray[np.uint8]],
 ) -> list[Relation | ClusterMember]:
     """Return the relations of the new pictures, and the clusters of all pictures.
@@ -65,7 +65,7 @@ def relate(
         level: what the ids count.
         settings: how leniently to look, what counts as a copy, and which copy stays.
         whole: inputs with the method `signature`; the side inputs of `side_inputs`.
-        facts: what keepers are chosen by, for all pictures, new and known.
+        facts_of: returns what keepers are chosen by, for an input.
         load: returns the small picture of an id.
     """
     from tamis.vision.clusters import Clustering, cluster  # noqa: PLC0415 - OpenCV and numba load on use
@@ -85,12 +85,29 @@ def relate(
         keeper=settings.keeper,
     )
     labelled = {row[0] for row in whole.side["labelled"]}
+    facts = _FactsFound(whole, facts_of)
     verdicts = {
         pair: same
         for pair, same in agreed(read_said(whole.side["said"])).items()
         if not same or (pair[0] in facts and pair[1] in facts)
     }
     return [*found, *cluster([*found, *kept], clustering, facts=facts, protected=labelled, verdicts=verdicts)]
+
+
+class _FactsFound(Mapping[int, "Facts"]):
+    """The facts of all pictures, made when they are asked for: few of many are in a cluster."""
+
+    def __init__(self, whole: Whole, facts_of: Callable[[Any], Facts]) -> None:
+        self._whole, self._facts_of = whole, facts_of
+
+    def __getitem__(self, identity: int) -> Facts:
+        return self._facts_of(self._whole.find(identity))
+
+    def __iter__(self) -> Iterator[int]:
+        return (row.signature().id for rows in (self._whole.new, self._whole.known) for row in rows)
+
+    def __len__(self) -> int:
+        return len(self._whole.new) + len(self._whole.known)
 
 
 def _relation(row: sa.Row[Any]) -> Relation:

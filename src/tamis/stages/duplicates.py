@@ -71,16 +71,13 @@ def _collapse(context: Context, whole: Whole) -> Sequence[Relation | ClusterMemb
     from tamis.vision.clusters import Facts  # noqa: PLC0415 - decoders load on use
     from tamis.vision.inspect import small_picture  # noqa: PLC0415
 
-    keys = {row.image_id: row.sha256 for row in (*whole.new, *whole.known)}
-
     def load(image_id: int) -> NDArray[np.uint8]:
-        return small_picture(context.blobs.get(keys[image_id]))
+        return small_picture(context.blobs.get(whole.find(image_id).sha256))
 
-    facts = {
-        row.image_id: Facts(row.width * row.height, row.sharpness, row.text_share, row.sha256)
-        for row in (*whole.new, *whole.known)
-    }
-    return relate("image", context.settings.duplicates, whole, facts, load)
+    def facts_of(row: SignedImage) -> Facts:
+        return Facts(row.width * row.height, row.sharpness, row.text_share, row.sha256)
+
+    return relate("image", context.settings.duplicates, whole, facts_of, load)
 
 
 DUPLICATES = Stage(

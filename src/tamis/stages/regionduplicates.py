@@ -64,10 +64,8 @@ def _facts(row: SignedRegion) -> Facts:
 def _collapse(context: Context, whole: Whole) -> Sequence[Relation | ClusterMember]:
     from tamis.vision.decode import decode_rgb  # noqa: PLC0415 - decoders load on use
 
-    regions = {row.region_id: row for row in (*whole.new, *whole.known)}
-
     def load(region_id: int) -> NDArray[np.uint8]:
-        row = regions[region_id]
+        row = whole.find(region_id)
         share = max(row.x1 - row.x0, row.y1 - row.y0) / max(row.width, row.height)
         side = round(_SMALL / max(share, 0.01))
         picture = decode_rgb(context.blobs.get(row.sha256), at_least_wh=(min(side, row.width), min(side, row.height)))
@@ -76,8 +74,7 @@ def _collapse(context: Context, whole: Whole) -> Sequence[Relation | ClusterMemb
         right, bottom = max(left + 1, round(row.x1 * scale)), max(top + 1, round(row.y1 * scale))
         return np.ascontiguousarray(picture[top:bottom, left:right])
 
-    facts = {row.region_id: _facts(row) for row in regions.values()}
-    return relate("region", context.settings.regionduplicates, whole, facts, load)
+    return relate("region", context.settings.regionduplicates, whole, _facts, load)
 
 
 def _select(settings: Settings) -> sa.Select[Any]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tamis import schema
 from tamis.config import Settings
+from tamis.engine.ledger import within
 from tamis.engine.stage import Context
 from tamis.records import Box
 from tamis.stages.policy import chosen_regions
@@ -38,7 +39,7 @@ class ChosenSubject:
 def select_chosen(settings: Settings, *, certain: bool = False) -> sa.Select[Any]:
     """Select the chosen regions of images that are no losers of a cluster; with `certain`, those without doubt."""
     loser = schema.cluster.alias("loser")
-    chosen = chosen_regions(settings).subquery("chosen")
+    chosen = chosen_regions(settings, within(schema.region.c.image_id)).subquery("chosen")
     column = chosen.c
     region = schema.region.c
     statement = sa.select(

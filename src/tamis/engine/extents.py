@@ -1,0 +1,174 @@
+"""Which ranges of ids hold nothing pending, so that neither a run nor `status` looks at their rows again.
+
+The ids of images, and those of items, are cut into extents of `SIZE`. Whoever writes a row that the selection of a
+stage reads raises the version of its extent in the same transaction (`touch`). A stage that has nothing pending in an
+extent writes that version down (`settle`). What it wrote holds while the version is the same, and its token too: the
+digest of the stage's fingerprint, of the selection itself with all settings in it, and of the retries asked for.
+
+A version is read before the rows that it stands for, so a write in between makes the extent look stale, never settled.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlalchemy.sql import visitors
+
+from tamis import schema
+from tamis.config import Settings
+from tamis.database import insert_new, upsert
+from tamis.engine import ledger
+from tamis.engine.stage import Stage
+from tamis.records import digest
+
+#: Ids that an extent holds.
+SIZE = 1024
+#: Extents that are always counted one by one, before time runs out.
+COUNTED = 3
+#: Tables whose writers call `touch`.
+_TRACKED = frozenset({"image", "inspection", "region", "cluster", "item", "ledger"})
+#: Stages whose ledger rows the selection of another stage reads.
+OBSERVED = frozenset({"inspect"})
+
+
+def touch(connection: Connection, kind: str, ids: Iterable[int]) -> None:
+    """Raise the versions of the extents of some ids, in the transaction that wrote their rows.
+
+    Args:
+        connection: the writing transaction.
+        kind: the table: item with ids of items; image, inspection, region, cluster or ledger with those of images.
+        ids: what was written about.
+    """
+    table = schema.extent
+    blocks = sorted({number // SIZE for number in ids})
+    if not blocks:
+        return
+    insert_new(connection, table, [{"kind": kind, "block": block, "version": 0} for block in blocks])
+    mine = sa.and_(table.c.kind == kind, table.c.block.in_(blocks))
+    connection.execute(sa.update(table).where(mine).values(version=table.c.version + 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """A range of ids at a version."""
+
+    block: int
+    version: int
+
+    @property
+    def bounds(self) -> dict[str, int]:
+        """The parameters that narrow a selection to the range."""
+        return {ledger.FIRST: self.block * SIZE, ledger.LAST: self.block * SIZE + SIZE - 1}
+
+
+@dataclass
+class Survey:
+    """How much is pending in a stage.
+
+    Attributes:
+        pending: rows; an estimate unless `exact`.
+        exact: every extent was counted or is settled.
+        empty: extents that were found without pending rows and are not written down as settled.
+        left: extents that have pending rows or were not looked at, in the order of their ids.
+    """
+
+    pending: int = 0
+    exact: bool = True
+    empty: list[Extent] = field(default_factory=list)
+    left: list[Extent] = field(default_factory=list)
+
+
+class Plan:
+    """The extents of one stage under its settings, and what is pending in them."""
+
+    def __init__(self, stage: Stage, settings: Settings, fingerprint: str) -> None:
+        self.stage, self.fingerprint = stage, fingerprint
+        self.statement = ledger.pending(stage, settings, fingerprint)
+        tables = {table.name for table in visitors.iterate(stage.select(settings)) if isinstance(table, sa.Table)}
+        self._unit = schema.item if "item" in tables else schema.image
+        #: Kinds of change that may make a row pending; None: a table is read whose writers do not tell.
+        self._kinds = tables if tables <= _TRACKED else None
+
+    def token(self, connection: Connection) -> str:
+        """Digest of all but the rows that what is pending depends on."""
+        compiled = self.statement.compile(connection.engine)
+        given = sorted((name, repr(value)) for name, value in compiled.params.items())
+        retries = ledger.retries(connection, self.stage.name)
+        return digest(self.fingerprint, str(compiled), repr(given), retries)
+
+    def extents(self, connection: Connection, block: int | None = None) -> list[Extent]:
+        """Return all extents, or one of them, at their versions. In that of the last one the last id counts too."""
+        last = connection.execute(sa.select(sa.func.max(self._unit.c.id))).scalar()
+        if last is None:
+            return []
+        table = schema.extent
+        total = sa.select(table.c.block, sa.func.sum(table.c.version)).where(table.c.kind.in_(self._kinds or ()))
+        if block is not None:
+            total = total.where(table.c.block == block)
+        known = {number: int(version) for number, version in connection.execute(total.group_by(table.c.block))}
+        final = last // SIZE
+        return [
+            Extent(number, known.get(number, 0) * 2 * SIZE + (last % SIZE + 1 if number == final else 0))
+            for number in (range(final + 1) if block is None else (block,))
+        ]
+
+    def unsettled(self, connection: Connection) -> list[Extent]:
+        """Return the extents that may have pending rows, in the order of their ids."""
+        table = schema.settled
+        everything = self.extents(connection)
+        if self._kinds is None or not everything:
+            return everything
+        mine = sa.and_(table.c.stage == self.stage.name, table.c.token == self.token(connection))
+        rows = connection.execute(sa.select(table.c.block, table.c.version).where(mine))
+        settled = {(row.block, row.version) for row in rows}
+        return [extent for extent in everything if (extent.block, extent.version) not in settled]
+
+    def survey(self, connection: Connection, patience: float = 0.1) -> Survey:
+        """Count what is pending: all of it, or after `patience` seconds an estimate from extents here and there."""
+        extents = self.unsettled(connection)
+        counting = self.statement.with_only_columns(sa.func.count()).order_by(None)
+        counts: dict[int, int] = {}
+        deadline = time.monotonic() + patience
+        for place, extent in enumerate(_spread(extents)):
+            if place >= COUNTED and time.monotonic() > deadline:
+                break
+            counts[extent.block] = int(connection.execute(counting, extent.bounds).scalar_one())
+        found = Survey(sum(counts.values()), exact=len(counts) == len(extents))
+        if not found.exact:
+            found.pending = round(found.pending * len(extents) / len(counts))
+        for extent in extents:
+            (found.empty if counts.get(extent.block) == 0 else found.left).append(extent)
+        return found
+
+    def rows(self, connection: Connection, block: int, limit: int) -> tuple[Extent, Sequence[sa.Row[Any]]]:
+        """Return an extent at its present version, and its pending rows, at most `limit`."""
+        (fresh,) = self.extents(connection, block)
+        return fresh, connection.execute(self.statement.limit(limit), fresh.bounds).all()
+
+    def settle(self, connection: Connection, token: str, extents: Sequence[Extent]) -> None:
+        """Write down that extents have nothing pending."""
+        if self._kinds is None or not extents:
+            return
+        rows = [
+            {"stage": self.stage.name, "block": extent.block, "token": token, "version": extent.version}
+            for extent in extents
+        ]
+        upsert(connection, schema.settled, rows, ["stage", "block"])
+
+
+def _spread(extents: Sequence[Extent]) -> Iterator[Extent]:
+    """Yield all of them, so that the first few are spread evenly."""
+    seen: set[int] = set()
+    steps = 1
+    while len(seen) < len(extents):
+        for step in range(steps):
+            place = (2 * step + 1) * len(extents) // (2 * steps)
+            if place not in seen:
+                seen.add(place)
+                yield extents[place]
+        steps *= 2
