@@ -165,6 +165,16 @@ class ClassifySettings(Section):
     model: str = computes("", "folder of the model, below models/; empty: none")
     attribute: str = decides("", "attribute that filters; empty: none")
     keep: tuple[str, ...] = decides((), "classes that are wanted")
+    precision: float = decides(
+        0.0,
+        "wanted share of right ones among the kept, such as 0.98; both thresholds then follow from the model's answers "
+        "to held-out labels, and the two below have no say. 0: the two below hold",
+        ge=0,
+        lt=1,
+    )
+    surely: bool = decides(
+        False, "whether the labels must prove that precision (with 95 % confidence); else they estimate it"
+    )
     keep_from: Share = decides(0.8, "probability of the wanted classes from which a region is kept")
     reject_below: Share = decides(0.2, "probability of the wanted classes below which it is rejected")
 

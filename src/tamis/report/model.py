@@ -58,6 +58,7 @@ def write_model_report(model_folder: Path, snapshot: Snapshot, path: Path | None
             f"model {card.name} was trained on snapshot {card.snapshot.get('name')}, which {snapshot.folder} is not"
         )
     evaluation, training = (_read_json(card.verify(model_folder, name)) for name in (EVALUATION, HISTORY))
+    training.setdefault("held_out", "the validation split")
     answers = [json.loads(line) for line in card.verify(model_folder, PREDICTIONS).read_text("utf-8").splitlines()]
     sections = [_section(scores, snapshot, answers) for scores in evaluation["attributes"]]
     values = {

@@ -12,6 +12,7 @@ from tamis.config import Settings
 from tamis.engine.stage import Compute, Context, Results, Stage
 from tamis.engine.writers import labels_writer
 from tamis.errors import RowError
+from tamis.project import filter_triage
 from tamis.records import Label
 from tamis.stages.subjects import ChosenSubject, read_crop, render_settings, select_chosen
 
@@ -52,6 +53,7 @@ def _label(region_id: int, actor: str, attribute: str, classes: Sequence[str], s
 def _depends(context: Context) -> Sequence[str]:
     from tamis.vision.card import ModelCard  # noqa: PLC0415
 
+    filter_triage(context.settings, context.folder)  # raises where the wanted precision cannot be told
     card = ModelCard.read(context.folder / context.settings.classify.model)
     return (card.digest, render_settings(context.settings))
 
