@@ -66,6 +66,11 @@ def filter_triage(settings: Settings, folder: Path) -> Triage | None:
         return None
     from tamis.vision.triage import read_held_out, triage  # noqa: PLC0415 - numpy, for those who ask for it
 
+    if (folder / asked.model).is_file():
+        raise UserError(
+            f"classify.precision: {asked.model} keeps no answers to held-out labels, which thresholds are made of: "
+            "set keep_from and reject_below instead, or train a model here"
+        )
     answers = read_held_out(folder / asked.model)
     if asked.attribute not in answers:
         known = ", ".join(answers)

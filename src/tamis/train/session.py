@@ -170,8 +170,8 @@ def _write_folder(
         learned, part = "train", _part(progress, 0.0, 0.4)
         logits = onnx_logits(folder / ONNX, job.preprocessing, job.crops, rows["validation"], part)
         held = HeldOutLogits(rows["validation"], logits, "the validation split")
-    heads = _calibrated_heads(targets, held)
-    _write_held_out(targets, held, heads, folder)
+    heads = calibrated_heads(targets, held)
+    write_held_out(folder, held_out_answers(targets, held, heads), held.how)
     if len(rows["test"]):
         logits = onnx_logits(folder / ONNX, job.preprocessing, job.crops, rows["test"], _part(progress, 0.4, 1.0))
         evaluation = evaluate_logits(logits, rows["test"], targets, "test", heads, snapshot.name)
@@ -199,7 +199,8 @@ def _labelled(
     return logits, targets.indices[rows, column], targets.groups[rows]
 
 
-def _calibrated_heads(targets: Targets, held: HeldOutLogits) -> dict[str, AttributeHead]:
+def calibrated_heads(targets: Targets, held: HeldOutLogits) -> dict[str, AttributeHead]:
+    """Return the heads with the temperatures under which the held-out samples are most likely."""
     heads = {}
     for column, attribute in enumerate(targets.attributes):
         logits, truth, _ = _labelled(targets, held, column)
@@ -208,14 +209,15 @@ def _calibrated_heads(targets: Targets, held: HeldOutLogits) -> dict[str, Attrib
     return heads
 
 
-def _write_held_out(targets: Targets, held: HeldOutLogits, heads: Mapping[str, AttributeHead], folder: Path) -> None:
+def held_out_answers(targets: Targets, held: HeldOutLogits, heads: Mapping[str, AttributeHead]) -> dict[str, HeldOut]:
+    """Return the calibrated answers to held-out samples by attribute, of those that have a label of it."""
     answers = {}
     for column, attribute in enumerate(targets.attributes):
         logits, truth, groups = _labelled(targets, held, column)
         shares = softmax(logits, heads[attribute.name].temperature)
         _, numbers = np.unique(groups, return_inverse=True)
         answers[attribute.name] = HeldOut(attribute.classes, shares, truth, numbers.astype(np.int64))
-    write_held_out(folder, answers, held.how)
+    return answers
 
 
 def _card(
