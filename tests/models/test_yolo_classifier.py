@@ -39,6 +39,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(3)
     model: Any = YOLO("yolov8n-cls.yaml")
     model.model = ClassificationModel("yolov8n-cls.yaml", nc=4, verbose=False)
+    model.model.task = "classify"
     model.model.names = {0: "front", 1: "rear", 2: "side", 3: "interior"}
     for module in model.model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -48,8 +49,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with torch.no_grad():
         model.model(torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255)
     model.model.eval()
-    model.model.model[-1].linear.weight.data *= 60  # answers that differ from picture to picture
-    model.model.args = {"imgsz": SIDE, "task": "classify"}
+    model.model.model[-1].linear.weight.data *= 6  # answers that differ from picture to picture
+    model.ckpt = {"train_args": {"imgsz": SIDE, "task": "classify"}}  # as a training leaves it
     model.save(folder / "views-cls.pt")
     return folder / "views-cls.pt"
 
@@ -73,7 +74,11 @@ def test_probabilities_are_those_of_ultralytics(
     pictures = [picture(*size) for size in SIZES]
     expected = ultralytics_says(checkpoint, pictures)
     assert np.ptp(expected, axis=0).max() > 0.3, "a network that says the same of everything would prove nothing"
-    path = checkpoint if kind == "pt" else Path(YOLO(str(checkpoint)).export(format="onnx", imgsz=SIDE, verbose=False))
+    path = (
+        checkpoint
+        if kind == "pt"
+        else Path(YOLO(str(checkpoint)).export(format="onnx", imgsz=SIDE, simplify=False, verbose=False))
+    )
     model = YoloClassifier(path, "view", threads=1, trusted=True)
     assert model.attributes["view"].classes == ("front", "rear", "side", "interior")
     found = model.predict(pictures)["view"]
@@ -86,7 +91,7 @@ def test_probabilities_are_those_of_ultralytics(
     wide, ends = picture(200, 64), picture(200, 64)
     ends[:, :40] = 255
     np.testing.assert_allclose(model.predict([wide])["view"], model.predict([ends])["view"], atol=1e-6)
-    assert np.abs(whole.predict([wide])["view"] - whole.predict([ends])["view"]).max() > 1e-3
+    assert np.abs(whole.predict([wide])["view"] - whole.predict([ends])["view"]).max() > 1e-4
 
 
 @pytest.mark.slow
