@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -31,14 +30,13 @@ def picture(width: int, height: int) -> NDArray[np.uint8]:
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cls")
-    offline_ultralytics()
+    ultralytics = offline_ultralytics()
     import torch
-    from ultralytics import YOLO
     from ultralytics.nn.tasks import ClassificationModel
 
     torch.manual_seed(3)
-    model: Any = YOLO("yolov8n-cls.yaml")
-    model.model = ClassificationModel("yolov8n-cls.yaml", nc=4, verbose=False)
+    model = ultralytics.YOLO("yolov8n-cls.yaml")
+    model.model = ClassificationModel("yolov8n-cls.yaml", nc=4, verbose=False)  # type: ignore[no-untyped-call]
     model.model.task = "classify"
     model.model.names = {0: "front", 1: "rear", 2: "side", 3: "interior"}
     for module in model.model.modules():
@@ -56,9 +54,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def ultralytics_says(path: Path, pictures: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
-    from ultralytics import YOLO
-
-    model = YOLO(str(path), task="classify")
+    model = offline_ultralytics().YOLO(str(path), task="classify")
     results = [model.predict(one[..., ::-1].copy(), imgsz=SIDE, verbose=False)[0] for one in pictures]
     return np.stack([result.probs.data.cpu().numpy() for result in results])
 
@@ -68,8 +64,7 @@ def ultralytics_says(path: Path, pictures: list[NDArray[np.uint8]]) -> NDArray[n
 def test_probabilities_are_those_of_ultralytics(
     checkpoint: Path, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ultralytics import YOLO
-
+    yolo = offline_ultralytics().YOLO
     monkeypatch.chdir(tmp_path)
     pictures = [picture(*size) for size in SIZES]
     expected = ultralytics_says(checkpoint, pictures)
@@ -77,7 +72,7 @@ def test_probabilities_are_those_of_ultralytics(
     path = (
         checkpoint
         if kind == "pt"
-        else Path(YOLO(str(checkpoint)).export(format="onnx", imgsz=SIDE, simplify=False, verbose=False))
+        else Path(yolo(str(checkpoint)).export(format="onnx", imgsz=SIDE, simplify=False, verbose=False))
     )
     model = YoloClassifier(path, "view", threads=1, trusted=True)
     assert model.attributes["view"].classes == ("front", "rear", "side", "interior")

@@ -263,7 +263,9 @@ def estimates_figure(
             mark = Markup('<g><title>{}</title>{}<circle cx="{:.1f}" cy="{:.1f}" r="5" class="dot{}"/></g>')
             bar = line.format(x, plot.y(one.low), x, plot.y(one.high), f"line{style}")
             parts.append(mark.format(told, bar, x, plot.y(one.value), style))
-            parts.append(_text(x + (-9, 9)[number], plot.y(one.value) - 9, f"{one.value:.3f}", ("end", "start")[number]))
+            parts.append(
+                _text(x + (-9, 9)[number], plot.y(one.value) - 9, f"{one.value:.3f}", ("end", "start")[number])
+            )
     return _svg(plot.width, plot.height, parts, title)
 
 

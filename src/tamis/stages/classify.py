@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -70,7 +71,10 @@ def _is_file(path: Path) -> bool:
 def _label(region_id: int, actor: str, attribute: str, classes: Sequence[str], shares: NDArray[np.float32]) -> Label:
     best = int(shares.argmax())
     confidence = round(float(shares[best]), 6)
-    return Label(attribute, classes[best], "model", actor, confidence, region_id=region_id)
+    told = None
+    if len(classes) > 2:  # of two classes the likelier one tells both
+        told = json.dumps({name: round(float(share), 6) for name, share in zip(classes, shares, strict=True)})
+    return Label(attribute, classes[best], "model", actor, confidence, region_id=region_id, evidence=told)
 
 
 def _depends(context: Context) -> Sequence[str]:
@@ -91,7 +95,7 @@ def _idle(settings: Settings, _: Path) -> str | None:
 
 CLASSIFY = Stage(
     name="classify",
-    version=1,
+    version=2,
     help="regions to model labels",
     reads=ChosenSubject,
     writes=(Label,),
