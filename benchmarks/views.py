@@ -92,10 +92,12 @@ class Draw:
 
     @property
     def kept(self) -> NDArray[np.bool_]:
+        """What the filter keeps."""
         return self.shares >= self.found.keep_from
 
     @property
     def rejected(self) -> NDArray[np.bool_]:
+        """What it rejects."""
         return self.shares < self.found.reject_below
 
 
@@ -135,7 +137,7 @@ def build(data: Path, work: Path, size: int) -> World:
     project = work / "project"
     if not (project / "snapshots").exists():
         make_project(data, photos, work, project)
-    snapshot = Snapshot.read(sorted((project / "snapshots").iterdir())[0])
+    snapshot = Snapshot.read(min((project / "snapshots").iterdir()))
     settings = TrainSettings(method="linear", size=size)
     settings = replace(settings, size=choose_size(settings, len(snapshot.samples)))
     targets = read_targets(snapshot, (ATTRIBUTE,))
@@ -292,7 +294,7 @@ def summary(world: World, draws: Sequence[Draw], where: NDArray[np.bool_]) -> di
 
 
 def tally(world: World, one: Draw, where: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Counts by listing, int64 (listings, 6): kept, rightly kept, wanted, wanted rejected, rejected, rightly rejected."""
+    """Counts, int64 (listings, 6): kept, rightly kept, wanted, wanted but rejected, rejected, rightly so."""
     groups = world.targets.groups[one.places]
     judged = where[one.places]
     columns = [
@@ -314,7 +316,8 @@ def row_of(row: dict[str, Any], draws: int) -> tuple[str, ...]:
     kept, recall = row["precision"], row["recall"]
     worst = "-" if kept["worst"] is None else f"{kept['worst']:.3f}"
     return (
-        str(row["listings"]), f"{row['labels']:.0f}", f"{kept['value']:.3f}", f"{kept['low']:.3f} to {kept['high']:.3f}",
+        str(row["listings"]), f"{row['labels']:.0f}", f"{kept['value']:.3f}",
+        f"{kept['low']:.3f} to {kept['high']:.3f}",
         worst, f"{recall['value']:.3f}", f"{recall['low']:.3f} to {recall['high']:.3f}", f"{row['lost']['value']:.3f}",
         f"{row['rejection']['value']:.3f}", f"{row['promise']:.3f}", f"{row['promises_kept']} of {draws}",
         f"{row['calibration_error']:.3f}",

@@ -124,7 +124,7 @@ def predict_regions(
 ) -> StageReport:
     """Let a model label all chosen regions; its labels are claims beside those of rules and people."""
     folder = model_folder(project, name).absolute()
-    classify = project.settings.classify.model_copy(update={"model": str(folder)})
+    classify = project.settings.classify.model_copy(update={"model": str(folder), "precision": 0.0})
     settings = project.settings.model_copy(update={"classify": classify})
     if folder == project.path(project.settings.classify.model).absolute():
         return run_stage(project, CLASSIFY, progress=progress, stop=stop)

@@ -32,14 +32,14 @@ class Part:
     name: str
 
 
-def measures(settings: Settings) -> Mapping[str, list[Measure]]:
-    """Return the measures of each step that has any."""
+def measures(settings: Settings, promised: str = "") -> Mapping[str, list[Measure]]:
+    """Return the measures of each step that has any; `promised` is what is said of the filter's thresholds."""
     return {
         "inspect": _of_inspection(settings),
         "duplicates": _of_pairs(settings.duplicates, "image", settings),
         "detect": _of_detections(settings),
         "regionduplicates": _of_pairs(settings.regionduplicates, "region", settings),
-        "classify": _of_filter(settings),
+        "classify": _of_filter(settings, promised),
     }
 
 
@@ -140,7 +140,7 @@ def _of_detections(settings: Settings) -> list[Measure]:
     ]  # fmt: skip
 
 
-def _of_filter(settings: Settings) -> list[Measure]:
+def _of_filter(settings: Settings, promised: str) -> list[Measure]:
     asked = settings.classify
     if not asked.attribute:
         return []
@@ -167,7 +167,7 @@ def _of_filter(settings: Settings) -> list[Measure]:
         part = _region_part(row._mapping, settings)
         return (Part(part.sha256, part.crop_xyxy, f"{part.name}, {row.said}"),)
 
-    text = "Of the wanted classes together, as far as the model's answer tells."
+    text = f"Of the wanted classes together, as far as the model's answer tells. {promised}".rstrip()
     return [
         Measure(f"Probability that {asked.attribute} is wanted", text, rows,
                 (Threshold("classify.reject_below", min(asked.reject_below, asked.keep_from), 0.1),
