@@ -143,8 +143,8 @@ class Triage:
         lost: share of the wanted held-out samples that would be rejected.
         samples: held-out samples.
         groups: of how many groups.
-        needed: how many times as many labels would about support the wanted precision; 1 where they do, infinite
-            where more of the same would not.
+        needed: how many times as many labels would about support the wanted precision, if need be at a stricter
+            threshold; 1 where these do, infinite where more of the same would not.
     """
 
     wanted: float
@@ -189,14 +189,15 @@ class Triage:
         base = f"{self.samples} labels of {self.groups} groups"
         if self.supported:
             return f"{base} support a precision of {self.wanted:g}"
-        promised = (
-            f"support {_floor(self.promise)} with 95 % confidence, not {self.wanted:g}"
-            if self.keep
-            else (f"reach a precision of {self.wanted:g} at no threshold, so nothing is kept")
-        )
+        if self.keep:
+            base += f" support {_floor(self.promise)} with 95 % confidence, not {self.wanted:g}"
+        else:
+            base += f" reach a precision of {self.wanted:g} at no threshold, so nothing is kept"
         if self.needed == inf:
-            return f"{base} {promised}; more of the same would not do, the model has to become better"
-        return f"{base} {promised}; about {ceil(self.needed * self.samples):,} labels would"
+            return f"{base}; more of the same would not do, the model has to become better"
+        if self.needed == 1:
+            return f"{base}; at a stricter threshold they do, which classify.surely = true takes"
+        return f"{base}; about {ceil(self.needed * self.samples):,} labels would"
 
 
 def _floor(share: float) -> str:
