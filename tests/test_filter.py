@@ -7,12 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
+from PIL import Image
 
+from tamis import schema
 from tamis.database import reading, writing
 from tamis.dataset.verdicts import verdicts
 from tamis.engine.runner import run_stage
 from tamis.errors import UserError
 from tamis.modelling import evaluate_thresholds, threshold_rows
+from tamis.pipeline import run_pipeline
 from tamis.project import filter_triage, open_project
 from tamis.stages.classify import CLASSIFY
 from tamis.vision.card import AttributeHead, ModelCard, file_sha256
@@ -119,3 +123,41 @@ def test_thresholds_are_told_for_several_precisions(tmp_path: Path) -> None:
     assert promised
     assert all("with 95 % confidence" in one["told"] or "at no threshold" in one["told"] for one in promised)
     assert len(threshold_rows(told)[0]) == 8
+
+
+def test_a_classifier_of_ones_own_labels_regions_and_filters(tmp_path: Path) -> None:
+    """A bare export: its classes come from its metadata, its attribute and thresholds from the settings."""
+    pictures = tmp_path / "photos"
+    pictures.mkdir()
+    for name, shade in (("bright", 255), ("dark", 0)):
+        speckled = np.full((96, 120, 3), shade, np.uint8)
+        speckled[::7, ::5] = 255 - shade if name == "bright" else 9
+        Image.fromarray(speckled).save(pictures / f"{name}.png")
+    logits = {"output0": np.array([3.0, 0.0, -3.0], np.float32)}
+    names = {"names": "{0: 'front', 1: 'quarter', 2: 'rear'}", "task": "classify", "imgsz": "[32, 32]"}
+    answer_network(tmp_path / "own-cls.onnx", logits, frame=32, metadata=names)
+    settings = SETTINGS.format(precision=0.0).replace("models/view-1", "own-cls.onnx")
+    settings += '[inspect]\nmin_contrast = 0.0\n[source.disk]\nkind = "folder"\naddress = "photos"\n[duplicates]\nenabled = false\n'
+    (tmp_path / "tamis.toml").write_text(settings, encoding="utf-8")
+    project = open_project(tmp_path)
+    reports = run_pipeline(project, ["crawl", "download", "inspect", "detect", "classify"])
+    assert [report.rows for report in reports if report.stage == "classify"] == [2]
+    with reading(project.engine) as connection:
+        rows = connection.execute(sa.select(schema.label).where(schema.label.c.who == "model")).all()
+        given = sorted(one.verdict for one in verdicts(connection, project.settings))
+    assert {row.actor for row in rows} == {"own-cls.onnx"}
+    assert {row.attribute for row in rows} == {"view"}
+    for row in rows:
+        shares = json.loads(row.evidence)
+        assert list(shares) == list(VIEWS)
+        assert sum(shares.values()) == pytest.approx(1, abs=1e-5)
+        assert shares[row.value] == row.confidence == max(shares.values())
+    assert given == ["keep", "questionable"]  # 0.998 of the bright one is wanted, two thirds of the dark one
+    (tmp_path / "tamis.toml").write_text(
+        settings.replace('"quarter", "rear"]', '"rear"]', 1).replace(
+            'keep = ["front", "quarter"]', 'keep = ["front"]\nfit = "letterbox"'
+        ),
+        encoding="utf-8",
+    )
+    with pytest.raises(UserError, match="quarter, which attribute view does not declare"):
+        run_stage(open_project(tmp_path), CLASSIFY)
