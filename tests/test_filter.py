@@ -137,7 +137,8 @@ def test_a_classifier_of_ones_own_labels_regions_and_filters(tmp_path: Path) -> 
     names = {"names": "{0: 'front', 1: 'quarter', 2: 'rear'}", "task": "classify", "imgsz": "[32, 32]"}
     answer_network(tmp_path / "own-cls.onnx", logits, frame=32, metadata=names)
     settings = SETTINGS.format(precision=0.0).replace("models/view-1", "own-cls.onnx")
-    settings += '[inspect]\nmin_contrast = 0.0\n[source.disk]\nkind = "folder"\naddress = "photos"\n[duplicates]\nenabled = false\n'
+    settings += '[source.disk]\nkind = "folder"\naddress = "photos"\n'
+    settings += "[inspect]\nmin_contrast = 0.0\n[duplicates]\nenabled = false\n"
     (tmp_path / "tamis.toml").write_text(settings, encoding="utf-8")
     project = open_project(tmp_path)
     reports = run_pipeline(project, ["crawl", "download", "inspect", "detect", "classify"])
