@@ -169,9 +169,27 @@ class DetectSettings(Section):
 class ClassifySettings(Section):
     """Labels by a model that was trained here, and the filter on one of its attributes."""
 
-    model: str = computes("", "folder of the model, below models/; empty: none")
-    attribute: str = decides("", "attribute that filters; empty: none")
+    model: str = computes(
+        "", "folder of the model, such as models/view-1, or a YOLO -cls model (.onnx, .pt); empty: none"
+    )
+    fit: Literal["trained", "letterbox", "stretch"] = computes(
+        "trained",
+        "how a -cls model of ultralytics sees a region: as it was trained, which cuts the middle square out of it, or "
+        "the whole of it. Models trained here always see the whole region",
+    )
+    trust_pickle: bool = decides(False, "whether a .pt file, which can run code, may be loaded")
+    attribute: str = decides("", "attribute that filters, or that a -cls model answers; empty: none")
     keep: tuple[str, ...] = decides((), "classes that are wanted")
+    precision: float = decides(
+        0.0,
+        "wanted share of right ones among the kept, such as 0.98; both thresholds then follow from the model's answers "
+        "to held-out labels, and the two below have no say. 0: the two below hold",
+        ge=0,
+        lt=1,
+    )
+    surely: bool = decides(
+        False, "whether the labels must prove that precision (with 95 % confidence); else they estimate it"
+    )
     keep_from: Share = decides(0.8, "probability of the wanted classes from which a region is kept")
     reject_below: Share = decides(0.2, "probability of the wanted classes below which it is rejected")
 

@@ -24,6 +24,8 @@ from tamis.vision.card import ModelCard
 
 #: Folders of the project.
 SNAPSHOTS, MODELS = "snapshots", "models"
+#: Wanted precisions that `tamis evaluate` tells the thresholds of.
+PRECISIONS = (0.9, 0.95, 0.97, 0.98, 0.99)
 
 
 def snapshot_folder(project: Project, name: str | None) -> Path:
@@ -122,7 +124,7 @@ def predict_regions(
 ) -> StageReport:
     """Let a model label all chosen regions; its labels are claims beside those of rules and people."""
     folder = model_folder(project, name).absolute()
-    classify = project.settings.classify.model_copy(update={"model": str(folder)})
+    classify = project.settings.classify.model_copy(update={"model": str(folder), "precision": 0.0})
     settings = project.settings.model_copy(update={"classify": classify})
     if folder == project.path(project.settings.classify.model).absolute():
         return run_stage(project, CLASSIFY, progress=progress, stop=stop)
@@ -136,6 +138,43 @@ def evaluate_model(project: Project, name: str, snapshot: str | None, split: str
 
     frozen = Snapshot.read(snapshot_folder(project, snapshot))
     return evaluate(model_folder(project, name), frozen, cast("Split", split)).summary()
+
+
+def evaluate_thresholds(project: Project, name: str) -> list[dict[str, Any]]:
+    """Return what the filter would do with a model at several wanted precisions, from its held-out answers.
+
+    The wanted classes are those of `[classify]` for its attribute, and `yes` of other flags. Empty for a model that
+    kept no such answers.
+    """
+    from tamis.vision.triage import HELD_OUT, read_held_out, triage  # noqa: PLC0415 - loaded on use
+
+    folder, asked = model_folder(project, name), project.settings.classify
+    card = ModelCard.read(folder)
+    if HELD_OUT not in card.files:
+        return []
+    rows = []
+    for attribute, answers in read_held_out(folder).items():
+        flag = ("yes",) if card.attributes[attribute].type == "flag" else ()
+        keep = asked.keep if attribute == asked.attribute else flag
+        if not keep:
+            continue
+        scores = answers.scores(keep)
+        for precision in sorted({*PRECISIONS, *({asked.precision} - {0.0})}):
+            found = triage(scores, precision, surely=asked.surely)
+            rows.append({"attribute": attribute, "keep": list(keep), **found.to_json()})
+    return rows
+
+
+def threshold_rows(thresholds: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """Rows for people: attribute, wanted, thresholds, precision as estimated and as supported, kept and lost."""
+    return [
+        (
+            one["attribute"], f"{one['wanted']:g}", "-" if one["keep_from"] is None else f"{one['keep_from']:.4f}",
+            f"{one['reject_below']:.4f}", "-" if one["precision"] is None else f"{one['precision']:.3f}",
+            f"{int(one['promise'] * 1000) / 1000:.3f}", f"{one['recall']:.1%}", f"{one['lost']:.1%}",
+        )
+        for one in thresholds
+    ]  # fmt: skip
 
 
 def report_snapshot(snapshot: Snapshot) -> Path:

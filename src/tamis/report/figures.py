@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 #: Width of a character of labels, as a share of its font size; labels get their room by it.
 _CHARACTER = 0.58
@@ -229,6 +230,51 @@ def shares_figure(
                 )
             )  # fmt: skip
     return _svg(plot.width, plot.height, parts, "Share of enlarged pictures by target size")
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A share and its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def estimates_figure(
+    names: Sequence[str], series: Mapping[str, Sequence[Estimate]], aims: Sequence[float], title: str
+) -> Markup:
+    """Return dots with intervals, one of each of two series over every name, and the aim of each dashed."""
+    least = min((one.low for row in series.values() for one in row), default=0.0)
+    floor_tenth = max(0.0, min(0.9, int(least * 10) / 10))
+    plot = Plot(560, 320, (0, len(names)), (floor_tenth, 1), top=44)
+    steps = max(1, round((1 - floor_tenth) * 10))
+    parts = [_grid(plot, [1 - step * 0.1 for step in range(steps + 1)])]
+    parts += [_text(plot.x(place + 0.5), plot.height - 14, name, "middle") for place, name in enumerate(names)]
+    for number, ((name, row), aim, style) in enumerate(zip(series.items(), aims, ("", " other"), strict=True)):
+        line = Markup('<line x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}" class="{}"/>')
+        parts.append(line.format(plot.left, plot.y(aim), plot.width - plot.right, plot.y(aim), f"line{style} aim"))
+        left = plot.left + 6 + number * (plot.width - plot.left) / 2
+        parts.append(Markup('<circle cx="{:.1f}" cy="20" r="5" class="dot{}"/>').format(left, style))
+        parts.append(_text(left + 12, 20, f"{name} (aim {aim:.0%})", "start"))
+        for place, one in enumerate(row):
+            x = plot.x(place + 0.42 + 0.16 * number)
+            told = f"{names[place]}, {name}: {one.value:.3f}, {one.low:.3f} to {one.high:.3f}"
+            mark = Markup('<g><title>{}</title>{}<circle cx="{:.1f}" cy="{:.1f}" r="5" class="dot{}"/></g>')
+            bar = line.format(x, plot.y(one.low), x, plot.y(one.high), f"line{style}")
+            parts.append(mark.format(told, bar, x, plot.y(one.value), style))
+            parts.append(
+                _text(x + (-9, 9)[number], plot.y(one.value) - 9, f"{one.value:.3f}", ("end", "start")[number])
+            )
+    return _svg(plot.width, plot.height, parts, title)
+
+
+def standalone(figure: Markup) -> str:
+    """Return a figure as an SVG file of its own, with the style sheet of the reports inside."""
+    styles = files("tamis.report").joinpath("templates", "report.css").read_text(encoding="utf-8")
+    ground = "svg { background: var(--card); font-family: system-ui, sans-serif; }"
+    opened = str(figure).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    return opened.replace(">", f"><style>{escape(styles + ground)}</style>", 1)
 
 
 def shortened(name: str, most: int) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.expression import FunctionElement
 
 from tamis import schema
 from tamis.config import DuplicatesSettings, Settings
@@ -32,14 +36,14 @@ class Part:
     mask_of: int | None = None
 
 
-def measures(settings: Settings) -> Mapping[str, list[Measure]]:
-    """Return the measures of each step that has any."""
+def measures(settings: Settings, promised: str = "") -> Mapping[str, list[Measure]]:
+    """Return the measures of each step that has any; `promised` is what is said of the filter's thresholds."""
     return {
         "inspect": _of_inspection(settings),
         "duplicates": _of_pairs(settings.duplicates, "image", settings),
         "detect": _of_detections(settings),
         "regionduplicates": _of_pairs(settings.regionduplicates, "region", settings),
-        "classify": _of_filter(settings),
+        "classify": _of_filter(settings, promised),
         "segment": _of_masks(settings),
     }
 
@@ -170,7 +174,7 @@ def _of_masks(settings: Settings) -> list[Measure]:
     ]  # fmt: skip
 
 
-def _of_filter(settings: Settings) -> list[Measure]:
+def _of_filter(settings: Settings, promised: str) -> list[Measure]:
     asked = settings.classify
     if not asked.attribute:
         return []
@@ -197,9 +201,7 @@ def _of_filter(settings: Settings) -> list[Measure]:
         part = _region_part(row._mapping, settings)
         return (Part(part.sha256, part.crop_xyxy, f"{part.name}, {row.said}"),)
 
-    text = (
-        "Of the likeliest class where it is wanted; else the most that the wanted ones can have, never enough to keep."
-    )
+    text = f"Of the wanted classes together, as far as the model's answer tells. {promised}".rstrip()
     return [
         Measure(f"Probability that {asked.attribute} is wanted", text, rows,
                 (Threshold("classify.reject_below", min(asked.reject_below, asked.keep_from), 0.1),
@@ -213,6 +215,34 @@ def _wanted(claim: Any, settings: Settings) -> sa.ColumnElement[Any]:
     Above half-way it is what the wanted classes have at least, which is asked for to keep; below, what they can have
     at most, which is asked for to reject; what is neither stands half-way.
     """
+    asked = settings.classify
+    if asked.keep:
+        # Added in the order in which `wanted_bounds` adds them; a class that the model lacks adds nothing.
+        parts = [sa.func.coalesce(_AsJson(claim.evidence)[name].as_float(), 0.0) for name in asked.keep]
+        together = functools.reduce(operator.add, parts)
+        return sa.case((claim.evidence.is_(None), _guessed(claim, settings)), else_=together)
+    return _guessed(claim, settings)
+
+
+class _AsJson(FunctionElement[Any]):
+    """A text that is JSON; PostgreSQL has to be told so."""
+
+    type = sa.JSON()
+    inherit_cache = True
+
+
+@compiles(_AsJson)
+def _as_text(element: Any, compiler: Any, **options: Any) -> str:
+    return str(compiler.process(element.clauses, **options))
+
+
+@compiles(_AsJson, "postgresql")
+def _as_cast(element: Any, compiler: Any, **options: Any) -> str:
+    return f"CAST({compiler.process(element.clauses, **options)} AS JSON)"
+
+
+def _guessed(claim: Any, settings: Settings) -> sa.ColumnElement[Any]:
+    """The same from the likeliest class and its probability alone."""
     asked = settings.classify
     classes = next((one.classes for one in settings.attributes if one.name == asked.attribute), ())
     half = min((asked.reject_below + asked.keep_from) / 2, asked.keep_from - 1e-9)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,15 @@ from tamis.report.figures import calibration_figure, confusion_figure, interval_
 from tamis.report.page import thumbnail, write_page
 from tamis.train.evaluation import EVALUATION, HISTORY, PREDICTIONS
 from tamis.vision.card import ModelCard
+from tamis.vision.triage import HELD_OUT, HeldOut, Triage, read_held_out, triage
 
 REPORT = "report.html"
 
 #: Most mistakes shown for an attribute.
 MISTAKES = 12
+
+#: Wanted precisions whose thresholds are told for each class.
+PRECISIONS = (0.95, 0.98)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +40,16 @@ class Mistake:
 
 @dataclass(frozen=True, slots=True)
 class AttributeSection:
-    """One attribute on the page: its scores (as `evaluation.json` has them), figures and mistakes."""
+    """One attribute on the page: its scores (as `evaluation.json` has them), figures and mistakes.
+
+    `triages` says for each class alone what a filter would keep at several wanted precisions.
+    """
 
     scores: Mapping[str, Any]
     figures: Mapping[str, Markup]
     mistakes: tuple[Mistake, ...]
     wrong: int
+    triages: tuple[tuple[str, Triage], ...]
 
 
 def write_model_report(model_folder: Path, snapshot: Snapshot, path: Path | None = None) -> Path:
@@ -58,8 +66,13 @@ def write_model_report(model_folder: Path, snapshot: Snapshot, path: Path | None
             f"model {card.name} was trained on snapshot {card.snapshot.get('name')}, which {snapshot.folder} is not"
         )
     evaluation, training = (_read_json(card.verify(model_folder, name)) for name in (EVALUATION, HISTORY))
+    training.setdefault("held_out", "the validation split")
     answers = [json.loads(line) for line in card.verify(model_folder, PREDICTIONS).read_text("utf-8").splitlines()]
-    sections = [_section(scores, snapshot, answers) for scores in evaluation["attributes"]]
+    held_out = read_held_out(model_folder) if HELD_OUT in card.files else {}
+    triages = {name: tuple(_triages(one)) for name, one in held_out.items()}
+    sections = [
+        _section(scores, snapshot, answers, triages.get(scores["name"], ())) for scores in evaluation["attributes"]
+    ]
     values = {
         "card": card,
         "snapshot": snapshot,
@@ -73,7 +86,19 @@ def write_model_report(model_folder: Path, snapshot: Snapshot, path: Path | None
     return write_page("model.html.j2", values, path or model_folder / REPORT)
 
 
-def _section(scores: Mapping[str, Any], snapshot: Snapshot, answers: Sequence[Mapping[str, Any]]) -> AttributeSection:
+def _triages(held_out: HeldOut) -> Iterator[tuple[str, Triage]]:
+    for name in held_out.classes:
+        scores = held_out.scores([name])
+        if scores.wanted.any():
+            yield from ((name, triage(scores, precision)) for precision in PRECISIONS)
+
+
+def _section(
+    scores: Mapping[str, Any],
+    snapshot: Snapshot,
+    answers: Sequence[Mapping[str, Any]],
+    triages: tuple[tuple[str, Triage], ...],
+) -> AttributeSection:
     name = scores["name"]
     wrong = [
         (line["sample"], line["answers"][name])
@@ -88,7 +113,7 @@ def _section(scores: Mapping[str, Any], snapshot: Snapshot, answers: Sequence[Ma
         )
         for key, answer in wrong[:MISTAKES]
     )
-    return AttributeSection(scores, _figures(scores, snapshot), mistakes, len(wrong))
+    return AttributeSection(scores, _figures(scores, snapshot), mistakes, len(wrong), triages)
 
 
 def _figures(scores: Mapping[str, Any], snapshot: Snapshot) -> dict[str, Markup]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,17 +12,18 @@ from numpy.typing import NDArray
 from tamis.config import Settings
 from tamis.engine.stage import Compute, Context, Results, Stage
 from tamis.engine.writers import labels_writer
-from tamis.errors import RowError
+from tamis.errors import RowError, UserError
+from tamis.models.protocols import Classifier
+from tamis.project import filter_triage
 from tamis.records import Label
 from tamis.stages.subjects import ChosenSubject, read_crop, render_settings, select_chosen
 
 
 def _classify(context: Context) -> Compute:
-    from tamis.models.classifier import OnnxClassifier  # noqa: PLC0415 - networks load in the workers
-
-    folder = context.folder / context.settings.classify.model
-    classifier = OnnxClassifier.open(folder, threads=1)
-    actor = folder.name
+    asked = context.settings.classify
+    path = context.folder / asked.model
+    classifier = _open(context.settings, path)
+    actor = path.name
 
     def classify(subjects: Sequence[ChosenSubject]) -> Results:
         crops: dict[int, NDArray[np.uint8]] = {}
@@ -43,17 +45,48 @@ def _classify(context: Context) -> Compute:
     return classify
 
 
+def _open(settings: Settings, path: Path) -> Classifier:
+    from tamis.models.classifier import OnnxClassifier  # noqa: PLC0415 - networks load in the workers
+
+    asked = settings.classify
+    if not _is_file(path):
+        return OnnxClassifier.open(path, threads=1)
+    from tamis.models.yolo_classifier import YoloClassifier  # noqa: PLC0415
+
+    model = YoloClassifier(path, asked.attribute, fit=asked.fit, threads=1, trusted=asked.trust_pickle)
+    (head,) = model.attributes.values()
+    declared = next((one.classes for one in settings.attributes if one.name == asked.attribute), head.classes)
+    if unknown := sorted(set(head.classes) - set(declared)):
+        raise UserError(
+            f"model {path} answers {', '.join(unknown)}, which attribute {asked.attribute} does not declare; add "
+            "them to its classes"
+        )
+    return model
+
+
+def _is_file(path: Path) -> bool:
+    return path.suffix.lower() in (".onnx", ".pt")
+
+
 def _label(region_id: int, actor: str, attribute: str, classes: Sequence[str], shares: NDArray[np.float32]) -> Label:
     best = int(shares.argmax())
     confidence = round(float(shares[best]), 6)
-    return Label(attribute, classes[best], "model", actor, confidence, region_id=region_id)
+    told = None
+    if len(classes) > 2:  # of two classes the likelier one tells both
+        told = json.dumps({name: round(float(share), 6) for name, share in zip(classes, shares, strict=True)})
+    return Label(attribute, classes[best], "model", actor, confidence, region_id=region_id, evidence=told)
 
 
 def _depends(context: Context) -> Sequence[str]:
     from tamis.vision.card import ModelCard  # noqa: PLC0415
 
-    card = ModelCard.read(context.folder / context.settings.classify.model)
-    return (card.digest, render_settings(context.settings))
+    filter_triage(context.settings, context.folder)  # raises where the wanted precision cannot be told
+    path, asked = context.folder / context.settings.classify.model, context.settings.classify
+    if not _is_file(path):
+        return (ModelCard.read(path).digest, render_settings(context.settings))
+    from tamis.models.yolo_classifier import yolo_digest  # noqa: PLC0415
+
+    return (yolo_digest(path, asked.fit), asked.attribute, render_settings(context.settings))
 
 
 def _idle(settings: Settings, _: Path) -> str | None:
@@ -62,7 +95,7 @@ def _idle(settings: Settings, _: Path) -> str | None:
 
 CLASSIFY = Stage(
     name="classify",
-    version=1,
+    version=2,
     help="regions to model labels",
     reads=ChosenSubject,
     writes=(Label,),

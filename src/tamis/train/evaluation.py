@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,9 @@ from tamis.vision.preprocess import Preprocessing
 #: Files of a model folder, beside its card and weights.
 ONNX, EVALUATION, PREDICTIONS, HISTORY = "model.onnx", "evaluation.json", "predictions.jsonl", "training.json"
 INPUT = "images"
+#: What is judged: a split, or the answers to folds of labelled samples by models that had not learned from them.
+CROSS_VALIDATION: Literal["cross-validation"] = "cross-validation"
+JudgedSplit = Split | Literal["cross-validation"]
 
 _BATCH = 32
 
@@ -80,12 +83,16 @@ class Answer:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All that was measured on one split. `answers` maps sample ids to attributes to answers."""
+    """All that was measured on one split. `answers` maps sample ids to attributes to answers.
 
-    split: Split
+    `seen` says that the model had learned from these samples, so that the scores flatter it.
+    """
+
+    split: JudgedSplit
     snapshot: str
     attributes: tuple[AttributeEvaluation, ...]
     answers: Mapping[str, Mapping[str, Answer]]
+    seen: bool = False
 
     @property
     def macro_f1(self) -> float:
@@ -96,6 +103,7 @@ class Evaluation:
         """The scores as plain JSON values, without confusion matrices and answers."""
         return {
             "split": self.split,
+            "seen": self.seen,
             "macro_f1": self.macro_f1,
             "attributes": {attribute.name: attribute.summary() for attribute in self.attributes},
         }
@@ -135,7 +143,9 @@ def evaluate_folder(model_folder: Path, snapshot: Snapshot, split: Split) -> Eva
         )
     crops = _Fitted(snapshot, card.preprocessing)
     logits = onnx_logits(path, card.preprocessing, crops, rows)
-    return evaluate_logits(logits, rows, targets, split, card.attributes, snapshot.name)
+    judged = evaluate_logits(logits, rows, targets, split, card.attributes, snapshot.name)
+    learned = card.snapshot.get("learned", "train").split()
+    return replace(judged, seen=card.snapshot.get("digest") == snapshot.digest and split in learned)
 
 
 def check_same_classes(card: ModelCard, snapshot: Snapshot) -> None:
@@ -177,7 +187,7 @@ def evaluate_logits(
     logits: Mapping[str, NDArray[np.float32]],
     rows: NDArray[np.int64],
     targets: Targets,
-    split: Split,
+    split: JudgedSplit,
     heads: Mapping[str, AttributeHead],
     snapshot_name: str,
 ) -> Evaluation:

@@ -16,8 +16,8 @@ from torch.nn import functional
 
 from tamis.dataset.manifest import Split
 from tamis.errors import UserError
-from tamis.train.batches import pixels, standardised
 from tamis.train.crops import Progress
+from tamis.train.export import feature_network
 from tamis.train.metrics import fit_temperature, negative_log_likelihood
 from tamis.train.model import FEATURES_VERSION, MultiTaskModel, set_linear, zero_linear
 from tamis.train.settings import TrainSettings
@@ -25,12 +25,17 @@ from tamis.train.targets import MISSING, Targets, class_weights, may_flip
 from tamis.vision.preprocess import Preprocessing
 
 #: Strengths of the penalty on the squared weights, strong to weak, each fit starting from the one before. The range is
-#: narrow on purpose: over wider ones, validation splits of some fifty samples choose by chance.
+#: narrow on purpose: over wider ones, some fifty held-out samples choose by chance.
 PENALTIES = (0.3, 0.1, 0.03)
 
 #: Added to the variance of features before division, as in `nn.BatchNorm1d`.
 _EPSILON = 1e-5
 _ITERATIONS = 100
+
+#: Folds of a cross-validation, and most samples that it pays for: beyond, one split tells as much.
+_FOLDS, _CROSS_MOST = 10, 2_000
+#: Most rows, mirrored ones included, whose products are taken apart to fit in fewer dimensions.
+_ROTATED_MOST = 1_500
 _BATCH = 32
 
 #: Most samples of a split that the fit looks at: their features must fit into memory.
@@ -51,13 +56,34 @@ class Features:
 
 
 @dataclass(frozen=True)
-class _Data:
-    """Scaled features, float32 (n, views, width) of training and (n, width) of validation, and class indices."""
+class HeldOutLogits:
+    """What heads answer to rows of the targets that they were not fitted to; `how` says which rows, for people."""
 
-    train: torch.Tensor
-    validation: torch.Tensor
-    train_labels: torch.Tensor
-    validation_labels: torch.Tensor
+    rows: NDArray[np.int64]
+    logits: Mapping[str, NDArray[np.float32]]
+    how: str
+
+
+@dataclass(frozen=True)
+class LinearFit:
+    """The penalty chosen for each attribute, and the held-out answers that it was chosen by."""
+
+    penalties: Mapping[str, float]
+    held_out: HeldOutLogits
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is fitted to what: places in `inputs`, float32 (n, views, width), in ascending order.
+
+    `folds` are held out in turn, and heads fitted to the rest of `learned`; the last fit is to all of `final`.
+    """
+
+    inputs: torch.Tensor
+    labels: torch.Tensor
+    learned: NDArray[np.bool_]
+    folds: tuple[NDArray[np.int64], ...]
+    final: NDArray[np.bool_]
 
 
 def looked_at(targets: Targets) -> NDArray[np.int64]:
@@ -84,16 +110,12 @@ def frozen_features(
     path = folder / f"features-{_key(model.backbone, crops, rows, preprocessing)}.npy"
     if path.exists():
         return Features(rows, np.load(path))
-    model.eval()
-    device = next(model.parameters()).device
     parts = []
-    with torch.inference_mode():
-        for start in range(0, len(rows), _BATCH):
-            images = standardised(pixels(crops[rows[start : start + _BATCH]], device), preprocessing)
-            both = [model.features(images), model.features(images.flip(3))]
-            parts.append(torch.stack(both, dim=1).half().cpu().numpy())
-            done = min(len(rows), start + _BATCH)
-            progress(done / len(rows), f"features of {done} of {len(rows)} samples")
+    answer = feature_network(model, preprocessing)
+    for start in range(0, len(rows), _BATCH):
+        parts.append(answer(np.asarray(crops[rows[start : start + _BATCH]])))
+        done = min(len(rows), start + _BATCH)
+        progress(done / len(rows), f"features of {done} of {len(rows)} samples")
     values = np.concatenate(parts)
     temporary = path.with_suffix(f".{os.getpid()}.npy")
     try:
@@ -108,58 +130,136 @@ def frozen_features(
 
 def fit_heads(
     model: MultiTaskModel, features: Features, targets: Targets, settings: TrainSettings, progress: Progress
-) -> dict[str, float]:
-    """Fit every head to the features and return the penalty chosen for each.
+) -> LinearFit:
+    """Fit every head to the features; return the penalties chosen and the answers to held-out samples.
 
     Multinomial logistic regression by L-BFGS; the penalty is the one of `PENALTIES` under which the calibrated answers
-    make the validation split most likely.
+    make the held-out samples most likely. A linear model holds out folds of whole groups of the training and validation
+    splits, and is fitted to both of them in the end: few labels are too dear to be left out. Before fine-tuning, which
+    chooses its best epoch by the validation split, and beyond `_CROSS_MOST` samples, that split alone is held out.
     """
     views = 2 if may_flip(targets.attributes, settings.flip) else 1
-    train, validation = (np.intersect1d(targets.rows(split), features.rows) for split in _MOST)
-    inputs = features.of(train, views)
-    mean, variance = inputs.mean(axis=(0, 1)), inputs.var(axis=(0, 1))
-    # A feature that hardly varies in training would explode elsewhere.
-    variance = np.maximum(variance, 1e-6 * max(float(variance.mean()), 1e-12))
-    scale = np.sqrt(variance + _EPSILON)
-    data = _Data(
-        torch.from_numpy((inputs - mean) / scale),
-        torch.from_numpy((features.of(validation, 1)[:, 0] - mean) / scale),
-        torch.from_numpy(targets.indices[train]),
-        torch.from_numpy(targets.indices[validation]),
-    )
-    heads, chosen = [], {}
+    splits = tuple(np.intersect1d(targets.rows(split), features.rows) for split in _MOST)
+    rows = np.sort(np.concatenate(splits))
+    linear = settings.method == "linear"
+    final = np.ones(len(rows), bool) if linear else np.isin(rows, splits[0])
+    crossed = linear and len(rows) <= _CROSS_MOST
+    if crossed:
+        folds = group_folds(targets.groups[rows], _FOLDS)
+        how = f"{len(folds)} folds of whole groups of the train and validation splits"
+    else:
+        folds = (np.flatnonzero(np.isin(rows, splits[1])),)
+        how = "the validation split"
+    inputs, mean, variance = _scaled(features.of(rows, views), final)
+    inputs, back = _rotated(inputs)
+    plan = _Plan(
+        torch.from_numpy(inputs), torch.from_numpy(targets.indices[rows]), np.ones(len(rows), bool) if crossed
+        else np.isin(rows, splits[0]), folds, final,
+    )  # fmt: skip
+    heads, chosen, logits = [], {}, {}
     for column, attribute in enumerate(targets.attributes):
-        weights = torch.from_numpy(class_weights(targets.counts("train", column), settings.class_weights))
-        head, penalty = _fit_head(data, column, weights, settings.label_smoothing)
-        heads.append(head)
-        chosen[attribute.name] = penalty
+        head, penalty, answers = _fit_head(plan, column, len(attribute.classes), settings)
+        heads.append({"weight": head["weight"] @ back.T if back is not None else head["weight"], "bias": head["bias"]})
+        chosen[attribute.name], logits[attribute.name] = penalty, answers
         progress((column + 1) / len(targets.attributes), f"head of {attribute.name}")
     set_linear(model, torch.from_numpy(mean).float(), torch.from_numpy(variance).float(), heads)
-    return chosen
+    return LinearFit(chosen, HeldOutLogits(rows[np.sort(np.concatenate(folds))], logits, how))
+
+
+def group_folds(groups: NDArray[np.int64], most: int) -> tuple[NDArray[np.int64], ...]:
+    """Return the places of at most `most` folds of about equal size that part no group, each ascending."""
+    names, where, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    count = min(most, len(names))
+    fold_of, filled = np.zeros(len(names), np.int64), np.zeros(count, np.int64)
+    for name in np.argsort(-sizes, kind="stable"):  # the largest first, each into the emptiest fold
+        fold_of[name] = filled.argmin()
+        filled[fold_of[name]] += sizes[name]
+    return tuple(np.flatnonzero(fold_of[where] == fold) for fold in range(count))
+
+
+def _scaled(
+    inputs: NDArray[np.float32], learned: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Return the inputs less the mean and over the spread of the learned ones, and that mean and variance."""
+    known = inputs[learned]
+    mean, variance = known.mean(axis=(0, 1)), known.var(axis=(0, 1))
+    # A feature that hardly varies in training would explode elsewhere.
+    variance = np.maximum(variance, 1e-6 * max(float(variance.mean()), 1e-12))
+    return (inputs - mean) / np.sqrt(variance + _EPSILON), mean, variance
+
+
+def _rotated(inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], torch.Tensor | None]:
+    """Return few samples in as many dimensions as they span, and the rotation back, float32 (width, span).
+
+    A squared penalty does not see rotations, and no fit leaves the span of its samples, so the fits are the same ones
+    and many times as fast.
+    """
+    count, views, width = inputs.shape
+    if count * views > _ROTATED_MOST:
+        return inputs, None
+    flat = inputs.reshape(-1, width).astype(np.float64)
+    squares, basis = np.linalg.eigh(flat @ flat.T)
+    spanned = squares > 1e-9 * squares[-1]
+    lengths, basis = np.sqrt(squares[spanned]), basis[:, spanned]
+    back = flat.T @ (basis / lengths)
+    rotated = (basis * lengths).reshape(count, views, -1)
+    return rotated.astype(np.float32), torch.from_numpy(back.astype(np.float32))
 
 
 def _fit_head(
-    data: _Data, column: int, weights: torch.Tensor, smoothing: float
-) -> tuple[dict[str, torch.Tensor], float]:
-    labelled, judged = data.train_labels[:, column] != MISSING, data.validation_labels[:, column] != MISSING
-    inputs, wanted = data.train[labelled], data.train_labels[labelled, column]
-    views = inputs.shape[1]
-    inputs, wanted = inputs.reshape(-1, inputs.shape[2]), wanted.repeat_interleave(views)
-    outside, truth = data.validation[judged], data.validation_labels[judged, column].numpy()
-    head = zero_linear(inputs.shape[1], len(weights))
-    best: tuple[float, float, dict[str, torch.Tensor]] | None = None
+    plan: _Plan, column: int, classes: int, settings: TrainSettings
+) -> tuple[dict[str, torch.Tensor], float, NDArray[np.float32]]:
+    """Return the fitted head, its penalty, and the logits of the held-out places in ascending order."""
+    labels = plan.labels[:, column]
+    labelled = (labels != MISSING).numpy()
+    fits = []
+    for fold in plan.folds:
+        learned = plan.learned & labelled
+        learned[fold] = False
+        fits.append(_Fit(plan, learned, column, classes, settings))
+    held = np.concatenate(plan.folds)
+    judged = labelled[held]
+    truth = labels.numpy()[held[judged]]
+    best: tuple[float, float, NDArray[np.float32]] | None = None
     for penalty in PENALTIES:
-        _minimise(head, inputs, wanted, (weights, smoothing, penalty))
-        with torch.no_grad():
-            logits = head(outside).numpy()
+        logits = np.concatenate([fit.answers(penalty, fold) for fit, fold in zip(fits, plan.folds, strict=True)])
         # At its best temperature: else a strong penalty would win by its modesty alone.
-        loss = negative_log_likelihood(logits, truth, fit_temperature(logits, truth))
+        loss = negative_log_likelihood(logits[judged], truth, fit_temperature(logits[judged], truth))
         if best is None or loss < best[0]:
-            best = (loss, penalty, {key: value.clone() for key, value in head.state_dict().items()})
+            best = (loss, penalty, logits)
         elif loss > 1.05 * best[0]:
-            break  # weaker penalties fit the training split closer still, and take the longest
+            break  # weaker penalties fit the learned samples closer still, and take the longest
     assert best is not None
-    return best[2], best[1]
+    final = _Fit(plan, plan.final & labelled, column, classes, settings)
+    final.minimise(best[1])
+    return final.head.state_dict(), best[1], best[2][np.argsort(held)]
+
+
+class _Fit:
+    """A head and the samples that it is fitted to; each fit starts from the one before."""
+
+    def __init__(
+        self, plan: _Plan, learned: NDArray[np.bool_], column: int, classes: int, settings: TrainSettings
+    ) -> None:
+        inputs, wanted = plan.inputs[learned], plan.labels[learned, column]
+        self.plan = plan
+        self.inputs = inputs.reshape(-1, inputs.shape[2])
+        self.wanted = wanted.repeat_interleave(inputs.shape[1])
+        counts = np.bincount(wanted.numpy(), minlength=classes).astype(np.int64)
+        self.weights = torch.from_numpy(class_weights(counts, settings.class_weights))
+        self.smoothing = settings.label_smoothing
+        self.head = zero_linear(inputs.shape[2], classes)
+
+    def minimise(self, penalty: float) -> None:
+        """Fit under a penalty."""
+        _minimise(self.head, self.inputs, self.wanted, (self.weights, self.smoothing, penalty))
+
+    def answers(self, penalty: float, places: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Fit under a penalty and return the logits of those places as they are, not mirrored."""
+        self.minimise(penalty)
+        with torch.no_grad():
+            logits: NDArray[np.float32] = self.head(self.plan.inputs[places, 0]).numpy()
+        return logits
 
 
 def _minimise(

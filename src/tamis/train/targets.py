@@ -17,8 +17,11 @@ from tamis.train.settings import ClassWeights, TrainSettings
 #: Stands for "nobody labelled it" among class indices; the losses leave it out.
 MISSING = -1
 
-#: Most samples, and the side in pixels at which so many are seen; the crops of 3,000 samples at 320 are 920 MB.
-_LARGE_SIZES = ((1_000, 384), (3_000, 320))
+#: Most samples, and the side in pixels at which so many are seen; the crops of 1,000 samples at 512 are 790 MB.
+_LARGE_SIZES = ((1_000, 512), (2_000, 384), (3_000, 320))
+
+#: Labelled samples from which "auto" trains the whole network, where a graphics card makes that a matter of minutes.
+ENOUGH = 1_000
 
 #: Words in class names that a mirrored picture would make untrue.
 _COLOUR_WORDS = ("colour", "color", "hue", "shade")
@@ -122,13 +125,16 @@ def may_jitter_colour(attributes: tuple[Attribute, ...], setting: bool | None) -
     return not any(word in attribute.name.casefold() for attribute in attributes for word in _COLOUR_WORDS)
 
 
-def choose_method(settings: TrainSettings, *, pretrained: bool, on_card: bool) -> Literal["linear", "finetune"]:
+def choose_method(
+    settings: TrainSettings, samples: int, *, pretrained: bool, on_card: bool
+) -> Literal["linear", "finetune"]:
     """Return how the network is trained.
 
-    "auto" is "linear" for a pretrained backbone on a processor, where it takes seconds and resolution is worth more
-    than further training, and "finetune" else. Fine-tuning a pretrained network starts from the linear fit and keeps
-    the best epoch by the validation split, the start included, so that it costs time and hardly ever quality (Kumar
-    et al. 2022, "Fine-Tuning can Distort Pretrained Features").
+    "auto" is "linear" for a pretrained backbone where there are fewer than `ENOUGH` labelled samples of the training
+    and validation splits, or no graphics card: it takes seconds, resolution is worth more than further training, and
+    no label has to be kept back to choose an epoch by. It is "finetune" else. Fine-tuning a pretrained network starts
+    from the linear fit and keeps the best epoch by the validation split, the start included, so that it costs time and
+    hardly ever quality (Kumar et al. 2022, "Fine-Tuning can Distort Pretrained Features").
 
     Raises:
         UserError: "linear" without pretrained weights, whose features mean nothing.
@@ -139,7 +145,7 @@ def choose_method(settings: TrainSettings, *, pretrained: bool, on_card: bool) -
         )
     if settings.method != "auto":
         return settings.method
-    return "linear" if pretrained and not on_card else "finetune"
+    return "linear" if pretrained and (samples < ENOUGH or not on_card) else "finetune"
 
 
 def choose_size(settings: TrainSettings, samples: int) -> int:
