@@ -107,6 +107,20 @@ def test_the_growing_index_answers_like_brute_force(batches: list[list[int]], qu
     assert as_dict(index.query(array(queries), radius)) == brute_force(array(queries), known, radius)
 
 
+@given(st.lists(CROWDED, min_size=2, max_size=6), CROWDED, st.integers(0, 12))
+@settings(max_examples=60, deadline=None)
+def test_an_index_that_sorts_itself_answers_the_same(batches: list[list[int]], queries: list[int], radius: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        force_bands(patch)
+        patch.setattr(hashindex, "_WORTH_BANDS", 1)
+        index, known = HashIndex(), array([])
+        for batch in batches:
+            index.add(array(batch))
+            known = np.concatenate((known, array(batch)))
+            for _ in range(2):
+                assert as_dict(index.query(array(queries), radius)) == brute_force(array(queries), known, radius)
+
+
 def test_many_queries_take_the_banded_way_to_the_same_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(4)
     known = random.integers(-(2**20), 2**20, 3000, dtype=np.int64)

@@ -161,6 +161,38 @@ def join_buckets(
 
 
 @numba.njit(cache=True, nogil=True)
+def look_up(
+    queries: NDArray[np.uint64],
+    side: Buckets,
+    bounds: tuple[NDArray[np.int64], NDArray[np.int64]],
+    search: tuple[int, int, int],
+    found: NDArray[np.int64],
+) -> tuple[int, int]:
+    """Compare a few queries with the buckets of one band that the masks lead to, as `join_buckets` does for many.
+
+    `search` is the radius over all bits, the band, and the query to begin with.
+    """
+    masks, radii = bounds
+    radius, band, begin = np.uint64(search[0]), search[1], search[2]
+    starts, hashes, order = side
+    count = 0
+    for query in range(begin, len(queries)):
+        before = count
+        signature = queries[query]
+        home = np.int64((signature >> np.uint64(band * BAND_BITS)) & np.uint64(BUCKETS - 1))
+        for mask in masks:
+            for candidate in range(starts[home ^ mask], starts[(home ^ mask) + 1]):
+                difference = signature ^ hashes[candidate]
+                if _popcount(difference) > radius or _found_before(difference, radii, band):
+                    continue
+                if count == len(found):
+                    return before, query
+                found[count] = (query << 32) | np.int64(order[candidate])
+                count += 1
+    return count, len(queries)
+
+
+@numba.njit(cache=True, nogil=True)
 def expand(
     pairs: NDArray[np.int64], order: NDArray[np.int64], starts: NDArray[np.int64], found: NDArray[np.int64]
 ) -> int:

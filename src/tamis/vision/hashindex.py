@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from itertools import combinations
 from math import comb
 from typing import NamedTuple
@@ -19,12 +19,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tamis.vision.hamming import BAND_BITS, BUCKETS, expand, join_buckets, scan, sort_by_band
+from tamis.vision.hamming import BAND_BITS, BUCKETS, Buckets, expand, join_buckets, look_up, scan, sort_by_band
 from tamis.vision.signatures import as_unsigned
 
 _BANDS = 64 // BAND_BITS
 #: What sorting a signature into a band and looking up a bucket take, in comparisons of a plain scan.
 _SORT_COST, _BUCKET_COST = 20, 8
+#: Signatures that an index sorts into bands: fewer are scanned as fast, more take too much memory (48 bytes each).
+_WORTH_BANDS, _MOST_BANDED = 50_000, 5_000_000
 #: Buckets that a thread takes at a time.
 _TURN = BUCKETS // 256
 #: Queries that a thread takes at a time in a plain scan.
@@ -91,13 +93,20 @@ def near_distinct(hashes: NDArray[np.int64], radius: int, threads: int | None = 
 
 
 class HashIndex:
-    """Signatures that grow in number, searched for those near to new ones, be it one or a million."""
+    """Signatures that grow in number, searched for those near to new ones, be it one or a million.
+
+    Searches for few are scans until these have cost as much as sorting all into bands; from then on only signatures
+    added later are scanned, until they in turn are worth it.
+    """
 
     def __init__(self, hashes: NDArray[np.int64] | None = None) -> None:
         """Start from signed 64-bit signatures, shape (n,), in the order in which positions shall count them."""
         given = np.zeros(0, dtype=np.int64) if hashes is None else hashes
         self._hashes = as_unsigned(given).copy()
         self._length = len(self._hashes)
+        self._bands: list[Buckets] = []
+        self._banded = 0
+        self._scanned = 0.0
 
     def __len__(self) -> int:
         return self._length
@@ -115,14 +124,33 @@ class HashIndex:
     def query(self, hashes: NDArray[np.int64], radius: int, threads: int | None = None) -> Pairs:
         """Return pairs (position in `hashes`, position in the index) within `radius` bits, sorted.
 
-        Few queries are a scan of the whole index, which takes half a millisecond a million; for many, both sides are
-        sorted into bands. Nothing besides the signatures is kept between queries.
+        One among a million takes half a millisecond at first and hundredths of that when asked often.
 
         Raises:
             ValueError: the radius is not within 0 to 64.
         """
         queries, known = as_unsigned(hashes), self._hashes[: self._length]
-        return _unpacked(_search(queries, known, _checked(radius), threads, within=False), queries, known)
+        radii = _band_radii(_checked(radius))
+        tail = len(queries) * (len(known) - self._banded)
+        looking = tail + len(queries) * sum(
+            _patterns(one) * (_BUCKET_COST + self._banded / BUCKETS) for one in radii.tolist()
+        )
+        plain = len(queries) * len(known)
+        if not self._bands or looking >= min(plain, _banded_cost(len(queries), len(known), radii, within=False)):
+            self._account(plain)
+            return _unpacked(_search(queries, known, radius, threads, within=False), queries, known)
+        later = _scan_all(queries, known[self._banded :], radius, 1, within=False) + self._banded
+        parts = [_look_up(queries, side, (radius, band), radii) for band, side in enumerate(self._bands)]
+        self._account(tail)
+        return _unpacked(np.concatenate((*parts, later)), queries, known)
+
+    def _account(self, comparisons: int) -> None:
+        """Sort all into bands once scans have cost as much as that."""
+        self._scanned += comparisons
+        if self._scanned > _BANDS * _SORT_COST * self._length and _WORTH_BANDS <= self._length <= _MOST_BANDED:
+            known = self._hashes[: self._length]
+            self._bands = [sort_by_band(known, band) for band in range(_BANDS)]
+            self._banded, self._scanned = self._length, 0.0
 
 
 def _checked(radius: int) -> int:
@@ -152,17 +180,27 @@ def _search(
 ) -> NDArray[np.int64]:
     """Return packed pairs of positions, in no order."""
     radii = _band_radii(radius)
-    share = 0.5 if within else 1.0
-    plain = len(queries) * len(known) * share
-    sorting = _SORT_COST * (len(known) + (0 if within else len(queries)))
-    banded = 0.0
-    for band_radius in radii.tolist():
-        patterns = sum(comb(BAND_BITS, bits) for bits in range(min(band_radius, BAND_BITS) + 1))
-        visits = min(len(queries), BUCKETS) * patterns * share
-        banded += sorting + _BUCKET_COST * visits + patterns * plain / BUCKETS
+    plain = len(queries) * len(known) * (0.5 if within else 1.0)
+    banded = _banded_cost(len(queries), len(known), radii, within=within)
     if plain <= banded:
         return _scan_all(queries, known, radius, _thread_count(threads, plain), within=within)
     return _join(queries, known, (radius, within), radii, _thread_count(threads, banded))
+
+
+def _banded_cost(queries: int, known: int, radii: NDArray[np.int64], *, within: bool) -> float:
+    """Comparisons of a plain scan that take as long as `_join`, for signatures that fill the buckets evenly."""
+    share = 0.5 if within else 1.0
+    sorting = _SORT_COST * (known if within else known + queries)
+    cost = 0.0
+    for patterns in map(_patterns, radii.tolist()):
+        visits = share * patterns * min(queries, BUCKETS)
+        cost += sorting + _BUCKET_COST * visits + share * patterns * queries * known / BUCKETS
+    return cost
+
+
+def _patterns(radius: int) -> int:
+    """Number of 16-bit patterns of at most `radius` ones."""
+    return sum(comb(BAND_BITS, bits) for bits in range(min(radius, BAND_BITS) + 1))
 
 
 def _thread_count(threads: int | None, cost: float) -> int:
@@ -215,6 +253,21 @@ def _join_band(
     return run(join)
 
 
+def _look_up(
+    queries: NDArray[np.uint64], side: Buckets, search: tuple[int, int], radii: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Search one band for queries; `search` is the radius and the band."""
+    radius, band = search
+    if radii[band] < 0:
+        return np.zeros(0, dtype=np.int64)
+    bounds = (_masks(int(radii[band])), radii)
+
+    def search_from(begin: int, _: int, found: NDArray[np.int64]) -> tuple[int, int]:
+        return look_up(queries, side, bounds, (radius, band, begin), found)
+
+    return _in_turns(search_from, [(0, len(queries))], 1)
+
+
 def _in_turns(work: Work, turns: Sequence[tuple[int, int]], threads: int) -> NDArray[np.int64]:
     """Deal turns out to threads, and return all that they found."""
 
@@ -247,6 +300,7 @@ def _band_radii(radius: int) -> NDArray[np.int64]:
     return np.array([quotient if band <= rest else quotient - 1 for band in range(_BANDS)], dtype=np.int64)
 
 
+@cache
 def _masks(radius: int) -> NDArray[np.int64]:
     """All 16-bit patterns of at most `radius` ones."""
     sizes = range(min(radius, BAND_BITS) + 1)
