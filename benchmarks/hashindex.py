@@ -1,6 +1,6 @@
 """Search among 64-bit signatures: all pairs within Hamming 8 of a million, random and skewed, and one against all.
 
-python -m benchmarks.hashindex [--count N] [--radius BITS] [--data DIR] [--peers N] [--peers-only]
+python -m benchmarks.hashindex [--count N] [--radius BITS] [--data DIR] [--peers N]
 
 Skewed signatures are those of real photographs and their parts (of random ones where the data is missing): two of five
 drawn by Zipf's law as they are, so that there are large groups of equal ones, the others with up to 16 bits flipped.

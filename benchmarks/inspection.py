@@ -1,6 +1,6 @@
 """Images a second of one inspection (facts, quality, signatures), beside what bounds it and what others do.
 
-python -m benchmarks.inspection [FOLDER] [--images N] [--sides PIXELS ...] [--peers-only DIR]
+python -m benchmarks.inspection [FOLDER] [--images N] [--sides PIXELS ...]
 
 Each long side (0: as the files are) is measured in turn. First on one core, in time of the processor: bare decoders at
 the scale of the inspection and in full, the inspection, and the single hash of imagehash and imagededup. Then a whole
