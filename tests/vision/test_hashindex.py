@@ -31,19 +31,24 @@ def as_dict(pairs: Pairs) -> dict[tuple[int, int], int]:
     return dict(zip(keys, pairs.distance.tolist(), strict=True))
 
 
+WAYS = ("compared", "scanned", "banded")
+
+
 def force_bands(patch: pytest.MonkeyPatch) -> None:
     """Make bands look cheaper than a scan, and begin with too little room for what is found."""
-    for name, value in (("_SORT_COST", 0), ("_BUCKET_COST", 0), ("_BUFFER", 1)):
+    for name, value in (("_SORT_COST", 0), ("_BUCKET_COST", 0), ("_BUFFER", 1), ("_FEW", -1)):
         patch.setattr(hashindex, name, value)
 
 
-@given(st.one_of(CROWDED, st.lists(SIGNATURES, max_size=40)), st.integers(0, 12), st.booleans())
+@given(st.one_of(CROWDED, st.lists(SIGNATURES, max_size=40)), st.integers(0, 12), st.sampled_from(WAYS))
 @settings(max_examples=150, deadline=None)
-def test_all_pairs_are_those_of_brute_force(values: list[int], radius: int, banded: bool) -> None:
+def test_all_pairs_are_those_of_brute_force(values: list[int], radius: int, way: str) -> None:
     hashes = array(values)
     expected = {pair: far for pair, far in brute_force(hashes, hashes, radius).items() if pair[0] < pair[1]}
     with pytest.MonkeyPatch.context() as patch:
-        if banded:
+        if way != "compared":
+            patch.setattr(hashindex, "_FEW", -1)
+        if way == "banded":
             force_bands(patch)
         assert as_dict(near_pairs(hashes, radius, threads=2)) == expected
 

@@ -14,8 +14,8 @@ import numpy as np
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-BAND_BITS = 16
-BUCKETS = 1 << BAND_BITS
+from tamis.vision.hashindex import BAND_BITS, BUCKETS
+
 #: Signatures that are compared before one looks whether any was near: these loops run on vector registers.
 _BLOCK = 256
 
