@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 from tests.vision.heic import PLAIN, claiming, turned
 from tests.vision.test_decode import mean_error, picture
 
+from tamis.crawl.outcomes import Outcome
 from tamis.errors import Unreadable
+from tamis.fetch.keep import keep
+from tamis.fetch.options import FetchOptions
 from tamis.vision.decode import Limits, _heif_opener, decode, decode_rgb, probe
 from tamis.vision.formats import extension, media_type, sniff
 from tamis.vision.inspect import inspect_image
@@ -90,6 +93,9 @@ def test_without_the_library_the_reason_says_what_to_install() -> None:
     record = inspect_image(1, PLAIN)
     assert not record.readable
     assert record.reason == "HEIF pictures need the extra heif: pip install 'tamis[heif]'"
+    fetched = keep(PLAIN, FetchOptions())
+    assert isinstance(fetched, Outcome)
+    assert (fetched.name, fetched.reason) == ("unsupported", record.reason)
 
 
 @pytest.mark.parametrize("brand", [b"heic", b"heix", b"hevc", b"heim", b"mif1"])

@@ -30,7 +30,7 @@ from PIL import (
 )
 
 from tamis.errors import Unreadable
-from tamis.vision.formats import exif_orientation, extension, read_jpeg_header, sniff
+from tamis.vision.formats import HEIF_MISSING, exif_orientation, extension, read_jpeg_header, sniff
 from tamis.vision.header import DEFAULT_LIMITS, Header, Limits, probe
 
 __all__ = ["DEFAULT_LIMITS", "Decoded", "Header", "Limits", "decode", "decode_rgb", "extension", "probe", "sniff"]
@@ -165,7 +165,7 @@ def _heif_opener() -> Opener:
     try:
         from pi_heif import HeifImageFile  # noqa: PLC0415 - optional
     except ImportError:
-        raise Unreadable("HEIF pictures need the extra heif: pip install 'tamis[heif]'") from None
+        raise Unreadable(HEIF_MISSING) from None
     opener: Opener = HeifImageFile
     return opener
 

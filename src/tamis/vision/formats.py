@@ -19,6 +19,8 @@ _FORMATS = {
     "TIFF": ("image/tiff", ".tif"),
     "BMP": ("image/bmp", ".bmp"),
 }
+#: Why a HEIF picture is not read where nothing can read it.
+HEIF_MISSING = "HEIF pictures need the extra heif: pip install 'tamis[heif]'"
 _FORMAT_BY_MEDIA_TYPE = {media: name for name, (media, _) in _FORMATS.items()}
 
 _MAGIC = (
