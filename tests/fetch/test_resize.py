@@ -118,7 +118,7 @@ def test_an_orientation_is_applied_and_counts_for_the_size() -> None:
     [
         (b"", {}, "empty"),
         (b"<html>", {}, "not_image"),
-        (b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00" * 9, {}, "unsupported"),
+        (b"\x00\x00\x00\x0cJXL \r\n\x87\n" * 9, {}, "unsupported"),
         (b"\xff\xd8\xff\xe0\x00\x00\xff\xd9", {}, "corrupt"),
         (encode_any(scene(60, 40), "jpeg")[:-300], {}, "truncated"),
         (encode_any(scene(60, 40), "png")[:-60], {}, "truncated"),

@@ -231,7 +231,7 @@ def test_limits_can_be_set() -> None:
         (b"\x00" * 100, "not a picture (unknown bytes)"),
         (b"%PDF-1.7\n", "not a picture (application/pdf)"),
         (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "kind of picture that is not decoded (image/svg+xml)"),
-        (b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00", "kind of picture that is not decoded (image/heic)"),
+        (b"\x00\x00\x00\x0cJXL \r\n\x87\n", "kind of picture that is not decoded (image/jxl)"),
         (b"\xff\xd8\xff\xe0", "truncated"),
     ],
 )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tamis.vision import hashindex
-from tamis.vision.hashindex import HashIndex, Pairs, near_pairs
+from tamis.vision.hashindex import HashIndex, Pairs, near_distinct, near_pairs
 
 SIGNATURES = st.integers(-(2**63), 2**63 - 1)
 #: Few bits vary, so that near and equal signatures are frequent.
@@ -31,17 +31,49 @@ def as_dict(pairs: Pairs) -> dict[tuple[int, int], int]:
     return dict(zip(keys, pairs.distance.tolist(), strict=True))
 
 
-@given(st.one_of(CROWDED, st.lists(SIGNATURES, max_size=40)), st.integers(0, 20), st.booleans())
+WAYS = ("compared", "scanned", "banded")
+
+
+def force_bands(patch: pytest.MonkeyPatch) -> None:
+    """Make bands look cheaper than a scan, and begin with too little room for what is found."""
+    for name, value in (("_SORT_COST", 0), ("_BUCKET_COST", 0), ("_BUFFER", 1), ("_FEW", -1)):
+        patch.setattr(hashindex, name, value)
+
+
+@given(st.one_of(CROWDED, st.lists(SIGNATURES, max_size=40)), st.integers(0, 12), st.sampled_from(WAYS))
 @settings(max_examples=150, deadline=None)
-def test_all_pairs_are_those_of_brute_force(values: list[int], radius: int, banded: bool) -> None:
+def test_all_pairs_are_those_of_brute_force(values: list[int], radius: int, way: str) -> None:
     hashes = array(values)
     expected = {pair: far for pair, far in brute_force(hashes, hashes, radius).items() if pair[0] < pair[1]}
     with pytest.MonkeyPatch.context() as patch:
-        if banded:
-            patch.setattr(hashindex, "_SCAN_LIMIT", -1)
-        assert as_dict(near_pairs(hashes, min(radius, 9) if banded else radius, threads=2)) == (
-            {pair: far for pair, far in expected.items() if far <= 9} if banded else expected
-        )
+        if way != "compared":
+            patch.setattr(hashindex, "_FEW", -1)
+        if way == "banded":
+            force_bands(patch)
+        assert as_dict(near_pairs(hashes, radius, threads=2)) == expected
+
+
+@given(st.lists(SIGNATURES, max_size=40), st.integers(0, 64))
+@settings(max_examples=40, deadline=None)
+def test_any_radius_is_answered(values: list[int], radius: int) -> None:
+    hashes = array(values)
+    expected = {pair: far for pair, far in brute_force(hashes, hashes, radius).items() if pair[0] < pair[1]}
+    assert as_dict(near_pairs(hashes, radius)) == expected
+
+
+@given(CROWDED, st.integers(0, 6))
+@settings(max_examples=60, deadline=None)
+def test_distinct_pairs_say_the_same_without_repeating_it(values: list[int], radius: int) -> None:
+    found = near_distinct(array(values), radius)
+    assert found.values[found.inverse].tolist() == values
+    assert len(set(found.values.tolist())) == len(found.values)
+    near = as_dict(found.pairs)
+    whole = as_dict(near_pairs(array(values), radius))
+    for (first, second), distance in whole.items():
+        groups = sorted((int(found.inverse[first]), int(found.inverse[second])))
+        assert distance == (0 if groups[0] == groups[1] else near[groups[0], groups[1]])
+    sizes = np.bincount(found.inverse)
+    assert len(whole) == sum(sizes[a] * sizes[b] for a, b in near) + (sizes * (sizes - 1) // 2).sum()
 
 
 @pytest.mark.parametrize("radius", [0, 1, 3, 8, 12])
@@ -80,13 +112,27 @@ def test_the_growing_index_answers_like_brute_force(batches: list[list[int]], qu
     assert as_dict(index.query(array(queries), radius)) == brute_force(array(queries), known, radius)
 
 
+@given(st.lists(CROWDED, min_size=2, max_size=6), CROWDED, st.integers(0, 12))
+@settings(max_examples=60, deadline=None)
+def test_an_index_that_sorts_itself_answers_the_same(batches: list[list[int]], queries: list[int], radius: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        force_bands(patch)
+        patch.setattr(hashindex, "_WORTH_BANDS", 1)
+        index, known = HashIndex(), array([])
+        for batch in batches:
+            index.add(array(batch))
+            known = np.concatenate((known, array(batch)))
+            for _ in range(2):
+                assert as_dict(index.query(array(queries), radius)) == brute_force(array(queries), known, radius)
+
+
 def test_many_queries_take_the_banded_way_to_the_same_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(4)
     known = random.integers(-(2**20), 2**20, 3000, dtype=np.int64)
     queries = random.integers(-(2**20), 2**20, 200, dtype=np.int64)
     scanned = as_dict(HashIndex(known).query(queries, 4))
-    monkeypatch.setattr(hashindex, "_SCAN_LIMIT", 1000)
-    assert as_dict(HashIndex(known).query(queries, 4)) == scanned
+    force_bands(monkeypatch)
+    assert as_dict(HashIndex(known).query(queries, 4, threads=2)) == scanned
     assert len(scanned) > 100
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from io import BytesIO
 from typing import Any, get_args
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -145,3 +146,15 @@ def test_what_cannot_be_rendered_is_refused() -> None:
 def test_wrong_renderings_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"size|shape|quality"):
         Rendering(**options)
+
+
+@pytest.mark.parametrize("side", [100, 180, 256, 390, 600])
+def test_fine_detail_shrinks_better_than_by_averaging(side: int) -> None:
+    rows, columns = np.mgrid[0:1200, 0:1600]
+    rings = (127.5 + 127.5 * np.cos((rows**2 + columns**2) / 3000)).astype(np.uint8)
+    image = np.repeat(rings[..., None], 3, axis=2)
+    size_wh = (side, side * 3 // 4)
+    shown = pixels(render_crop(file(image, "JPEG", quality=97), None, Rendering(size_wh, "stretch", "png")))
+    careful = np.asarray(Image.fromarray(image).resize(size_wh, Image.Resampling.LANCZOS), dtype=float)
+    averaged = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)
+    assert np.square(shown - careful).mean() < 0.7 * np.square(averaged - careful).mean()

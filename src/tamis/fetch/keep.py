@@ -8,7 +8,7 @@ from tamis.crawl.checks import judge_picture
 from tamis.crawl.outcomes import Outcome, standing
 from tamis.errors import Unreadable
 from tamis.fetch.options import FetchOptions, Kept
-from tamis.vision.formats import extension, format_of
+from tamis.vision.formats import HEIF_MISSING, extension, format_of
 from tamis.vision.header import Header, Limits, is_whole, probe
 
 
@@ -60,6 +60,8 @@ def keep(body: bytes, options: FetchOptions) -> tuple[bytes, str, Kept] | Outcom
 
 def _damaged(body: bytes, error: Unreadable) -> Outcome:
     """Why a picture's header cannot be read: its kind, its missing end, or damage."""
+    if error.reason == HEIF_MISSING:
+        return standing("unsupported", error.reason)
     try:
         name = format_of(body)
     except Unreadable:

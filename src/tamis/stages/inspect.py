@@ -44,7 +44,7 @@ def _inspect(context: Context) -> Callable[[StoredImage], Sequence[Inspection]]:
 
 INSPECT = Stage(
     name="inspect",
-    version=1,
+    version=2,
     help="images to facts, quality and signatures",
     reads=StoredImage,
     writes=(Inspection,),

@@ -10,6 +10,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from io import BytesIO
 
 import cv2
@@ -29,15 +30,17 @@ from PIL import (
 )
 
 from tamis.errors import Unreadable
-from tamis.vision.formats import exif_orientation, extension, read_jpeg_header, sniff
+from tamis.vision.formats import HEIF_MISSING, exif_orientation, extension, read_jpeg_header, sniff
 from tamis.vision.header import DEFAULT_LIMITS, Header, Limits, probe
 
 __all__ = ["DEFAULT_LIMITS", "Decoded", "Header", "Limits", "decode", "decode_rgb", "extension", "probe", "sniff"]
 
 ImageRGB = NDArray[np.uint8]
 
+Opener = Callable[[BytesIO, str], ImageFile.ImageFile]
+
 #: Opened by class: `Image.open` would try every plugin and apply a pixel limit of its own.
-_PLUGINS: dict[str, Callable[[BytesIO, str], ImageFile.ImageFile]] = {
+_PLUGINS: dict[str, Opener] = {
     "JPEG": JpegImagePlugin.JpegImageFile,
     "PNG": PngImagePlugin.PngImageFile,
     "WEBP": WebPImagePlugin.WebPImageFile,
@@ -148,14 +151,36 @@ def _decode_jpeg(data: bytes, header: Header, denominator: int) -> ImageRGB | No
     return pixels
 
 
+def _opener(name: str) -> Opener:
+    return _heif_opener() if name == "HEIF" else _PLUGINS[name]
+
+
+@cache
+def _heif_opener() -> Opener:
+    """Return the reader of HEIF files, which Pillow has not.
+
+    Raises:
+        Unreadable: the optional library is not installed.
+    """
+    try:
+        from pi_heif import HeifImageFile  # noqa: PLC0415 - optional
+    except ImportError:
+        raise Unreadable(HEIF_MISSING) from None
+    opener: Opener = HeifImageFile
+    return opener
+
+
 def read_pillow_header(name: str, data: bytes) -> tuple[str, tuple[int, int], int]:
     """Return mode, stored size and orientation; Pillow's TIFF reader states the upright size, which is undone.
 
+    HEIF is turned by its library according to the file's own properties (ISO/IEC 23008-12, irot and imir), beside
+    which EXIF does not count: it comes upright, with orientation 1.
+
     Raises:
-        Unreadable: the header is damaged.
+        Unreadable: the header is damaged, or no library reads the format.
     """
     try:
-        with _PLUGINS[name](BytesIO(data), "") as picture:
+        with _opener(name)(BytesIO(data), "") as picture:
             orientation = _orientation(picture)
             size_wh = picture.size
             mode = picture.mode
@@ -165,6 +190,8 @@ def read_pillow_header(name: str, data: bytes) -> tuple[str, tuple[int, int], in
 
 
 def _orientation(picture: Image.Image) -> int:
+    if picture.format == "HEIF":
+        return 1
     if isinstance(picture, TiffImagePlugin.TiffImageFile):
         value = picture.tag_v2.get(0x0112)
         return value if isinstance(value, int) and 1 <= value <= 8 else 1
@@ -175,7 +202,7 @@ def _orientation(picture: Image.Image) -> int:
 def _decode_pillow(data: bytes, header: Header) -> ImageRGB:
     """Decode in full, as stored. Pillow turns TIFF upright itself, which is undone so that all formats agree."""
     try:
-        with _PLUGINS[header.format](BytesIO(data), "") as picture:
+        with _opener(header.format)(BytesIO(data), "") as picture:
             picture.load()
             pixels = np.asarray(_to_rgb(picture))
     except _DECODER_FAILURES as error:
@@ -229,7 +256,7 @@ def _turn_upright(stored: ImageRGB, orientation: int) -> ImageRGB:
 
 def _unreadable(name: str, error: BaseException) -> Unreadable:
     message = str(error).lower()
-    if "truncated" in message or isinstance(error, EOFError):
+    if "truncated" in message or "end of file" in message or isinstance(error, EOFError):
         return Unreadable("truncated")
     if isinstance(error, MemoryError):
         return Unreadable("too large to decode in memory")

@@ -14,10 +14,13 @@ _FORMATS = {
     "PNG": ("image/png", ".png"),
     "WEBP": ("image/webp", ".webp"),
     "AVIF": ("image/avif", ".avif"),
+    "HEIF": ("image/heic", ".heic"),
     "GIF": ("image/gif", ".gif"),
     "TIFF": ("image/tiff", ".tif"),
     "BMP": ("image/bmp", ".bmp"),
 }
+#: Why a HEIF picture is not read where nothing can read it.
+HEIF_MISSING = "HEIF pictures need the extra heif: pip install 'tamis[heif]'"
 _FORMAT_BY_MEDIA_TYPE = {media: name for name, (media, _) in _FORMATS.items()}
 
 _MAGIC = (
@@ -38,7 +41,9 @@ _MAGIC = (
     (b"\x1aE\xdf\xa3", "video/webm"),
 )
 #: Major brands of ISO base media files (ISO/IEC 14496-12, 23008-12).
-_BRANDS = {b"avif": "image/avif", b"avis": "image/avif", b"heic": "image/heic", b"heix": "image/heic"}
+_BRANDS = {b"avif": "image/avif", b"avis": "image/avif"} | dict.fromkeys(
+    (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"), "image/heic"
+)
 _HEIF_BRANDS = (b"mif1", b"msf1")
 _BMP_HEADER_SIZES = (12, 16, 40, 52, 56, 64, 108, 124)
 _TEXT_SAMPLE = 1024

@@ -2,30 +2,47 @@
 
 Multi-index hashing (M. Norouzi, A. Punjani, D. Fleet, "Fast search in Hamming space with multi-index hashing",
 CVPR 2012): signatures are cut into four bands of 16 bits; two that differ in few bits differ in very few within some
-band, so only signatures in the same or a neighbouring bucket of a band are compared.
+band, so only signatures in the same or a neighbouring bucket of a band are compared. Where a plain scan takes less
+than that, it is made instead.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from itertools import combinations
-from typing import Any, NamedTuple
+from math import comb
+from typing import TYPE_CHECKING, NamedTuple
 
-import numba
 import numpy as np
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from tamis.vision.signatures import as_unsigned
 
-_BANDS = 4
-_BAND_BITS = 16
-_BUCKETS = 1 << _BAND_BITS
-#: Comparisons that one plain scan may take: about a second. Below this it is as fast as an index, and simpler.
-_SCAN_LIMIT = 1_000_000_000
-_BUCKETS_PER_TURN = 64
+if TYPE_CHECKING:
+    from tamis.vision.hamming import Buckets
+
+#: Bits of a band, and the values that they can have.
+BAND_BITS = 16
+BUCKETS = 1 << BAND_BITS
+_BANDS = 64 // BAND_BITS
+#: What sorting a signature into a band and looking up a bucket take, in comparisons of a plain scan.
+_SORT_COST, _BUCKET_COST = 20, 8
+#: Signatures that an index sorts into bands: fewer are scanned as fast, more take too much memory (48 bytes each).
+_WORTH_BANDS, _MOST_BANDED = 50_000, 5_000_000
+#: Buckets that a thread takes at a time.
+_TURN = BUCKETS // 256
+#: Comparisons up to which numpy makes them: the compiler takes a second to load.
+_FEW = 4_000_000
+#: Queries that a thread takes at a time in a plain scan.
+_SCAN_TURN = 256
+#: Pairs that a thread has room for at first.
+_BUFFER = 1 << 16
+
+#: Searches from one number to before another and fills an array; returns how much it found and how far it came.
+Work = Callable[[int, int, NDArray[np.int64]], tuple[int, int]]
 
 
 class Pairs(NamedTuple):
@@ -36,36 +53,69 @@ class Pairs(NamedTuple):
     distance: NDArray[np.int64]
 
 
+class DistinctPairs(NamedTuple):
+    """Signatures without their repetitions, which of them each position has, and the pairs among them."""
+
+    values: NDArray[np.int64]
+    inverse: NDArray[np.int64]
+    pairs: Pairs
+
+
 def near_pairs(hashes: NDArray[np.int64], radius: int, threads: int | None = None) -> Pairs:
     """Return all pairs (first < second) of positions whose signatures differ in at most `radius` bits, sorted.
 
-    `hashes` holds signed 64-bit signatures, shape (n,). Equal ones are collapsed before the search and expanded in
-    the result, so that a thousand copies of one picture cost no more than their pairs. `threads` is by default the
-    number of cores.
+    `hashes` holds signed 64-bit signatures, shape (n,), at most 2^31 of them. Equal ones are collapsed before the
+    search and expanded in the result, so that a thousand copies of one picture cost no more than their pairs; where
+    these pairs are not wanted, `near_distinct` leaves them out. `threads` is by default the number of cores.
 
     Raises:
         ValueError: the radius is not within 0 to 64.
     """
-    if not 0 <= radius <= 64:
-        raise ValueError(f"radius {radius} is not within 0 to 64")
-    unique, inverse = np.unique(as_unsigned(hashes), return_inverse=True)
-    order = np.argsort(inverse, kind="stable")
-    starts = np.concatenate(([0], np.cumsum(np.bincount(inverse, minlength=len(unique)))))
-    if len(unique) * len(unique) <= 2 * _SCAN_LIMIT:
-        near = _scan_all(unique, unique, radius, within=True)
+    signatures = as_unsigned(hashes)
+    values, order, starts = _collapse(signatures)
+    found = _search(values, values, _checked(radius), threads, within=True)
+    if len(values) < len(signatures):
+        sizes = np.diff(starts)
+        total = int((sizes[found >> 32] * sizes[found & 0xFFFFFFFF]).sum() + (sizes * (sizes - 1) // 2).sum())
+        from tamis.vision.hamming import expand  # noqa: PLC0415 - the compiler loads on use
+
+        expanded = np.empty(total, dtype=np.int64)
+        expand(found, order, starts, expanded)
+        found = expanded
     else:
-        near = _join(unique, radius, threads or os.cpu_count() or 1)
-    return _sorted(_expand(near, order, starts))
+        first, second = order[found >> 32], order[found & 0xFFFFFFFF]
+        found = (np.minimum(first, second) << 32) | np.maximum(first, second)
+    return _unpacked(found, signatures, signatures)
+
+
+def near_distinct(hashes: NDArray[np.int64], radius: int, threads: int | None = None) -> DistinctPairs:
+    """Return what `near_pairs` does, but of each signature once: a million equal ones have no pair, not 5 * 10^11.
+
+    Raises:
+        ValueError: the radius is not within 0 to 64.
+    """
+    values, order, starts = _collapse(as_unsigned(hashes))
+    inverse = np.empty(len(order), dtype=np.int64)
+    inverse[order] = np.repeat(np.arange(len(values)), np.diff(starts))
+    found = _search(values, values, _checked(radius), threads, within=True)
+    return DistinctPairs(values.view(np.int64), inverse, _unpacked(found, values, values))
 
 
 class HashIndex:
-    """Signatures that grow in number, searched for those near to one or a few new ones."""
+    """Signatures that grow in number, searched for those near to new ones, be it one or a million.
+
+    Searches for few are scans until these have cost as much as sorting all into bands; from then on only signatures
+    added later are scanned, until they in turn are worth it.
+    """
 
     def __init__(self, hashes: NDArray[np.int64] | None = None) -> None:
         """Start from signed 64-bit signatures, shape (n,), in the order in which positions shall count them."""
         given = np.zeros(0, dtype=np.int64) if hashes is None else hashes
         self._hashes = as_unsigned(given).copy()
         self._length = len(self._hashes)
+        self._bands: list[Buckets] = []
+        self._banded = 0
+        self._scanned = 0.0
 
     def __len__(self) -> int:
         return self._length
@@ -80,87 +130,197 @@ class HashIndex:
         self._hashes[self._length : needed] = as_unsigned(hashes)
         self._length = needed
 
-    def query(self, hashes: NDArray[np.int64], radius: int) -> Pairs:
+    def query(self, hashes: NDArray[np.int64], radius: int, threads: int | None = None) -> Pairs:
         """Return pairs (position in `hashes`, position in the index) within `radius` bits, sorted.
 
-        Few queries are a scan of the whole index, which takes under a millisecond a million; many go through the
-        banded search of `near_pairs`.
+        One among a million takes half a millisecond at first and hundredths of that when asked often.
+
+        Raises:
+            ValueError: the radius is not within 0 to 64.
         """
         queries, known = as_unsigned(hashes), self._hashes[: self._length]
-        if len(queries) * len(known) <= _SCAN_LIMIT:
-            return _sorted(_scan_all(queries, known, radius, within=False))
-        both = near_pairs(np.concatenate((queries, known)).view(np.int64), radius)
-        crossing = (both.first < len(queries)) & (both.second >= len(queries))
-        return Pairs(both.first[crossing], both.second[crossing] - len(queries), both.distance[crossing])
+        radii = _band_radii(_checked(radius))
+        tail = len(queries) * (len(known) - self._banded)
+        looking = tail + len(queries) * sum(
+            _patterns(one) * (_BUCKET_COST + self._banded / BUCKETS) for one in radii.tolist()
+        )
+        plain = len(queries) * len(known)
+        if not self._bands or looking >= min(plain, _banded_cost(len(queries), len(known), radii, within=False)):
+            self._account(plain)
+            return _unpacked(_search(queries, known, radius, threads, within=False), queries, known)
+        later = _scan_all(queries, known[self._banded :], radius, 1, within=False) + self._banded
+        parts = [_look_up(queries, side, (radius, band), radii) for band, side in enumerate(self._bands)]
+        self._account(tail)
+        return _unpacked(np.concatenate((*parts, later)), queries, known)
+
+    def _account(self, comparisons: int) -> None:
+        """Sort all into bands once scans have cost as much as that."""
+        self._scanned += comparisons
+        if self._scanned > _BANDS * _SORT_COST * self._length and _WORTH_BANDS <= self._length <= _MOST_BANDED:
+            from tamis.vision.hamming import sort_by_band  # noqa: PLC0415 - the compiler loads on use
+
+            known = self._hashes[: self._length]
+            self._bands = [sort_by_band(known, band) for band in range(_BANDS)]
+            self._banded, self._scanned = self._length, 0.0
 
 
-def _sorted(pairs: Pairs) -> Pairs:
-    order = np.lexsort((pairs.second, pairs.first))
-    return Pairs(pairs.first[order], pairs.second[order], pairs.distance[order])
+def _checked(radius: int) -> int:
+    if not 0 <= radius <= 64:
+        raise ValueError(f"radius {radius} is not within 0 to 64")
+    return radius
 
 
-def _expand(near: Pairs, order: NDArray[np.int64], starts: NDArray[np.int64]) -> Pairs:
-    """Turn pairs of distinct signatures into pairs of positions; `order[starts[u]:starts[u + 1]]` holds those of u."""
-    sizes = np.diff(starts)
-    repeats = sizes[near.first] * sizes[near.second]
-    source = np.repeat(np.arange(len(near.first)), repeats)
-    offset = np.arange(len(source)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
-    across = sizes[near.second][source]
-    first = order[starts[near.first][source] + offset // np.maximum(across, 1)]
-    second = order[starts[near.second][source] + offset % np.maximum(across, 1)]
-    equal = [np.array(list(combinations(order[starts[u] : starts[u + 1]], 2))) for u in np.nonzero(sizes > 1)[0]]
-    twins = np.concatenate(equal) if equal else np.zeros((0, 2), dtype=np.int64)
-    return Pairs(
-        np.concatenate((np.minimum(first, second), twins.min(axis=1, initial=np.iinfo(np.int64).max))),
-        np.concatenate((np.maximum(first, second), twins.max(axis=1, initial=-1))),
-        np.concatenate((near.distance[source], np.zeros(len(twins), dtype=np.int64))),
-    )
+def _collapse(
+    signatures: NDArray[np.uint64],
+) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the distinct signatures, sorted, and the positions of each: `order[starts[u]:starts[u + 1]]`."""
+    order = np.argsort(signatures)
+    ordered = signatures[order]
+    starts = np.concatenate(([0], np.flatnonzero(ordered[1:] != ordered[:-1]) + 1, [len(ordered)]))
+    return ordered[starts[:-1]] if len(ordered) else ordered, order, starts if len(ordered) else starts[:1]
 
 
-def _scan_all(queries: NDArray[np.uint64], known: NDArray[np.uint64], radius: int, *, within: bool) -> Pairs:
-    capacity = 4096
-    while True:
-        found = np.empty((capacity, 2), dtype=np.int64)
-        count = _scan(queries, known, radius, within, found)
-        if count <= capacity:
-            break
-        capacity = count
-    found = found[:count]
-    distance = np.bitwise_count(queries[found[:, 0]] ^ known[found[:, 1]]).astype(np.int64)
-    return Pairs(found[:, 0], found[:, 1], distance)
+def _unpacked(found: NDArray[np.int64], left: NDArray[np.uint64], right: NDArray[np.uint64]) -> Pairs:
+    found.sort()
+    first, second = found >> 32, found & 0xFFFFFFFF
+    return Pairs(first, second, np.bitwise_count(left[first] ^ right[second]).astype(np.int64))
 
 
-def _join(unique: NDArray[np.uint64], radius: int, threads: int) -> Pairs:
-    """Search distinct signatures band by band, the buckets of a band dealt out to threads."""
+def _search(
+    queries: NDArray[np.uint64], known: NDArray[np.uint64], radius: int, threads: int | None, *, within: bool
+) -> NDArray[np.int64]:
+    """Return packed pairs of positions, in no order."""
+    if len(queries) * len(known) <= _FEW and len(known) < _WORTH_BANDS:
+        return _compare_all(queries, known, radius, within=within)
     radii = _band_radii(radius)
-    parts = []
-    with ThreadPoolExecutor(threads) as pool:
-        for band, band_radius in enumerate(radii.tolist()):
-            if band_radius < 0:
-                continue
-            starts, hashes, order = _sort_by_band(unique, np.uint64(band * _BAND_BITS))
-            masks = _masks(band_radius)
-            jobs = [
-                pool.submit(_join_share, (starts, hashes, masks, radii), (radius, band, share, threads))
-                for share in range(threads)
-            ]
-            parts += [order[job.result()] for job in jobs]
+    plain = len(queries) * len(known) * (0.5 if within else 1.0)
+    banded = _banded_cost(len(queries), len(known), radii, within=within)
+    if plain <= banded:
+        return _scan_all(queries, known, radius, _thread_count(threads, plain), within=within)
+    return _join(queries, known, (radius, within), radii, _thread_count(threads, banded))
+
+
+def _banded_cost(queries: int, known: int, radii: NDArray[np.int64], *, within: bool) -> float:
+    """Comparisons of a plain scan that take as long as `_join`, for signatures that fill the buckets evenly."""
+    share = 0.5 if within else 1.0
+    sorting = _SORT_COST * (known if within else known + queries)
+    cost = 0.0
+    for patterns in map(_patterns, radii.tolist()):
+        visits = share * patterns * min(queries, BUCKETS)
+        cost += sorting + _BUCKET_COST * visits + share * patterns * queries * known / BUCKETS
+    return cost
+
+
+def _patterns(radius: int) -> int:
+    """Number of 16-bit patterns of at most `radius` ones."""
+    return sum(comb(BAND_BITS, bits) for bits in range(min(radius, BAND_BITS) + 1))
+
+
+def _thread_count(threads: int | None, cost: float) -> int:
+    """No more threads than there is work for: starting one takes as long as some hundred thousand comparisons."""
+    return max(1, min(threads or os.cpu_count() or 1, int(cost / 5_000_000)))
+
+
+def _compare_all(
+    queries: NDArray[np.uint64], known: NDArray[np.uint64], radius: int, *, within: bool
+) -> NDArray[np.int64]:
+    parts = [np.zeros(0, dtype=np.int64)]
+    step = max(1, 65_536 // max(1, len(known)))  # what stays in the processor's cache
+    for start in range(0, len(queries), step):
+        near = np.bitwise_count(queries[start : start + step, None] ^ known) <= radius
+        first, second = np.nonzero(near)
+        parts.append(((first + start) << 32) | second)
     found = np.concatenate(parts)
-    distance = np.bitwise_count(unique[found[:, 0]] ^ unique[found[:, 1]]).astype(np.int64)
-    return Pairs(found.min(axis=1), found.max(axis=1), distance)
+    return found[found >> 32 < (found & 0xFFFFFFFF)] if within else found
 
 
-_Buckets = tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]]
+def _scan_all(
+    queries: NDArray[np.uint64], known: NDArray[np.uint64], radius: int, threads: int, *, within: bool
+) -> NDArray[np.int64]:
+    from tamis.vision.hamming import scan  # noqa: PLC0415 - the compiler loads on use
+
+    turns = [(start, min(start + _SCAN_TURN, len(queries))) for start in range(0, len(queries), _SCAN_TURN)]
+
+    def search(begin: int, end: int, found: NDArray[np.int64]) -> tuple[int, int]:
+        return scan(queries[:end], known, (radius, within, begin), found)
+
+    return _in_turns(search, turns, threads)
 
 
-def _join_share(buckets: _Buckets, search: tuple[int, int, int, int]) -> NDArray[np.int64]:
-    capacity = max(4096, len(buckets[1]) // 2)
-    while True:
-        found = np.empty((capacity, 2), dtype=np.int64)
-        count = _join_buckets(*buckets, search, found)
-        if count <= capacity:
-            return found[:count]
-        capacity = count
+def _join(
+    queries: NDArray[np.uint64],
+    known: NDArray[np.uint64],
+    search: tuple[int, bool],
+    radii: NDArray[np.int64],
+    threads: int,
+) -> NDArray[np.int64]:
+    """Search band by band, the buckets of a band dealt out to threads; `search` is the radius and "within"."""
+    turns = [(start, start + _TURN) for start in range(0, BUCKETS, _TURN)]
+    parts = [
+        _join_band(queries, known, search, (band, radii), partial(_in_turns, turns=turns, threads=threads))
+        for band in np.flatnonzero(radii >= 0).tolist()
+    ]
+    return np.concatenate(parts)
+
+
+def _join_band(
+    queries: NDArray[np.uint64],
+    known: NDArray[np.uint64],
+    search: tuple[int, bool],
+    band_radii: tuple[int, NDArray[np.int64]],
+    run: Callable[[Work], NDArray[np.int64]],
+) -> NDArray[np.int64]:
+    from tamis.vision.hamming import join_buckets, sort_by_band  # noqa: PLC0415 - the compiler loads on use
+
+    (radius, within), (band, radii) = search, band_radii
+    right = sort_by_band(known, band)
+    left = right if within else sort_by_band(queries, band)
+    bounds = (_masks(int(radii[band])), radii)
+
+    def join(begin: int, end: int, found: NDArray[np.int64]) -> tuple[int, int]:
+        return join_buckets(left, right, bounds, (radius, band, within, begin, end), found)
+
+    return run(join)
+
+
+def _look_up(
+    queries: NDArray[np.uint64], side: Buckets, search: tuple[int, int], radii: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Search one band for queries; `search` is the radius and the band."""
+    from tamis.vision.hamming import look_up  # noqa: PLC0415 - the compiler loads on use
+
+    radius, band = search
+    if radii[band] < 0:
+        return np.zeros(0, dtype=np.int64)
+    bounds = (_masks(int(radii[band])), radii)
+
+    def search_from(begin: int, _: int, found: NDArray[np.int64]) -> tuple[int, int]:
+        return look_up(queries, side, bounds, (radius, band, begin), found)
+
+    return _in_turns(search_from, [(0, len(queries))], 1)
+
+
+def _in_turns(work: Work, turns: Sequence[tuple[int, int]], threads: int) -> NDArray[np.int64]:
+    """Deal turns out to threads, and return all that they found."""
+
+    def share(number: int) -> list[NDArray[np.int64]]:
+        parts = []
+        buffer = np.empty(_BUFFER, dtype=np.int64)
+        for begin, end in turns[number::threads]:
+            reached = begin
+            while reached < end:
+                count, reached = work(reached, end, buffer)
+                parts.append(buffer[:count].copy())
+                if reached < end and count <= len(buffer) // 2:
+                    buffer = np.empty(2 * len(buffer), dtype=np.int64)
+        return parts
+
+    if threads == 1:
+        parts = share(0)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            parts = [part for found in pool.map(share, range(threads)) for part in found]
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
 
 
 def _band_radii(radius: int) -> NDArray[np.int64]:
@@ -172,107 +332,8 @@ def _band_radii(radius: int) -> NDArray[np.int64]:
     return np.array([quotient if band <= rest else quotient - 1 for band in range(_BANDS)], dtype=np.int64)
 
 
+@cache
 def _masks(radius: int) -> NDArray[np.int64]:
     """All 16-bit patterns of at most `radius` ones."""
-    sizes = range(min(radius, _BAND_BITS) + 1)
-    return np.array([sum(1 << bit for bit in bits) for size in sizes for bits in combinations(range(_BAND_BITS), size)])
-
-
-def _generate_popcount(_typing_context: Any, _value: Any) -> tuple[Any, Callable[..., Any]]:
-    """Compile to the processor's own bit count."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.ctpop(arguments[0])
-
-    return numba.types.uint64(numba.types.uint64), generate
-
-
-_popcount: Any = intrinsic(_generate_popcount)
-
-
-@numba.njit(cache=True, nogil=True)
-def _scan(
-    queries: NDArray[np.uint64],
-    known: NDArray[np.uint64],
-    radius: int,
-    within: bool,
-    found: NDArray[np.int64],
-) -> int:
-    """Compare every query with every known signature, with later ones only if `within` one set; return the count."""
-    count = 0
-    for query in range(len(queries)):
-        signature = queries[query]
-        for other in range(query + 1 if within else 0, len(known)):
-            if _popcount(signature ^ known[other]) <= radius:
-                if count < len(found):
-                    found[count, 0] = query
-                    found[count, 1] = other
-                count += 1
-    return count
-
-
-@numba.njit(cache=True, nogil=True)
-def _sort_by_band(
-    hashes: NDArray[np.uint64], shift: np.uint64
-) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.int64]]:
-    """Counting sort by 16 bits: start of each bucket, the signatures in order, and where each came from."""
-    mask = np.uint64(_BUCKETS - 1)
-    starts = np.zeros(_BUCKETS + 1, np.int64)
-    for position in range(len(hashes)):
-        starts[np.int64((hashes[position] >> shift) & mask) + 1] += 1
-    for bucket in range(_BUCKETS):
-        starts[bucket + 1] += starts[bucket]
-    free = starts[:-1].copy()
-    ordered = np.empty(len(hashes), np.uint64)
-    order = np.empty(len(hashes), np.int64)
-    for position in range(len(hashes)):
-        home = np.int64((hashes[position] >> shift) & mask)
-        ordered[free[home]] = hashes[position]
-        order[free[home]] = position
-        free[home] += 1
-    return starts, ordered, order
-
-
-@numba.njit(cache=True, nogil=True)
-def _found_before(difference: np.uint64, radii: NDArray[np.int64], band: int) -> bool:
-    """Tell whether an earlier band finds this pair, so that each pair is reported once."""
-    for earlier in range(band):
-        bits = (difference >> np.uint64(_BAND_BITS * earlier)) & np.uint64(_BUCKETS - 1)
-        if radii[earlier] >= 0 and np.int64(_popcount(bits)) <= radii[earlier]:
-            return True
-    return False
-
-
-@numba.njit(cache=True, nogil=True)
-def _join_buckets(
-    starts: NDArray[np.int64],
-    hashes: NDArray[np.uint64],
-    masks: NDArray[np.int64],
-    radii: NDArray[np.int64],
-    search: tuple[int, int, int, int],
-    found: NDArray[np.int64],
-) -> int:
-    """Compare each bucket of this share with itself and with the later buckets that its masks lead to.
-
-    `search` is the radius over all bits, the band, this share's number and the number of shares.
-    """
-    radius, band, share, shares = search
-    count = 0
-    for turn in range(share * _BUCKETS_PER_TURN, _BUCKETS, shares * _BUCKETS_PER_TURN):
-        for bucket in range(turn, min(turn + _BUCKETS_PER_TURN, _BUCKETS)):
-            if starts[bucket] == starts[bucket + 1]:
-                continue
-            for mask in masks:
-                other = bucket ^ mask
-                if other < bucket:
-                    continue
-                for left in range(starts[bucket], starts[bucket + 1]):
-                    for right in range(left + 1 if other == bucket else starts[other], starts[other + 1]):
-                        difference = hashes[left] ^ hashes[right]
-                        if np.int64(_popcount(difference)) > radius or _found_before(difference, radii, band):
-                            continue
-                        if count < len(found):
-                            found[count, 0] = left
-                            found[count, 1] = right
-                        count += 1
-    return count
+    sizes = range(min(radius, BAND_BITS) + 1)
+    return np.array([sum(1 << bit for bit in bits) for size in sizes for bits in combinations(range(BAND_BITS), size)])

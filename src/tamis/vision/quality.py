@@ -14,11 +14,14 @@ REFERENCE_SIDE = 256
 _EXTREME_COLOUR = 109.0
 _DARK = round(0.04 * 255)
 _BRIGHT = round(0.96 * 255)
-_NOISE_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float32)
+#: The noise mask is this row times itself as a column.
+_NOISE_ROW = np.array([1, -2, 1], dtype=np.float32)
 #: Median of the absolute value of a standard normal variable.
 _NORMAL_MEDIAN = 0.6745
 #: Least luma step, 0 to 1020, of the 3 by 3 Sobel filter that may belong to a letter's edge.
 _STROKE_STEP = 120
+#: Windows, width and height in pixels, in which steps and tones are counted.
+_STROKE_WINDOW, _TONE_WINDOW = (15, 5), (25, 11)
 #: Share of rising and of falling steps within a window of lettering.
 _STROKE_DENSITY = 0.09
 #: A pixel has the tone of paper or ink when it lies within this share of the window's span from either.
@@ -66,7 +69,7 @@ def measure(views: Views, denominator: int = 1) -> Quality:
     pictures as they are), tones on all decoded pixels.
     """
     luma, reference = views.luma, views.reference
-    counts = cv2.calcHist([luma], [0], None, [256], [0, 256]).ravel().astype(np.float64)
+    counts = _histogram(luma)
     shares = counts / counts.sum()
     levels = np.arange(256, dtype=np.float64)
     mean = float(shares @ levels)
@@ -82,7 +85,7 @@ def measure(views: Views, denominator: int = 1) -> Quality:
         noise=_noise(reference),
         entropy=max(0.0, float(-(present @ np.log2(present)))),
         colourfulness=_colourfulness(views.image_rgb),
-        text_share=float(lettering(reference).mean()),
+        text_share=cv2.countNonZero(lettering(reference).view(np.uint8)) / reference.size,
     )
 
 
@@ -113,13 +116,20 @@ def _noise(reference: NDArray[np.uint8]) -> float:
     The mask is J. Immerkaer's ("Fast noise variance estimation", 1996); the median, not the mean, so that edges and
     texture count little.
     """
-    response = cv2.filter2D(reference, cv2.CV_16S, _NOISE_KERNEL)
-    sizes = np.bincount(np.abs(response).ravel(), minlength=2)
+    response = cv2.sepFilter2D(reference, cv2.CV_16S, _NOISE_ROW, _NOISE_ROW)
+    sizes = _histogram(np.asarray(cv2.convertScaleAbs(response), dtype=np.uint8))
+    if sizes[-1] > response.size // 2:  # the median lies among responses that eight bits cut off
+        sizes = np.bincount(np.abs(response).ravel()).astype(np.float64)
     # Interpolated within the whole numbers that the responses are.
     below = np.concatenate(([0], np.cumsum(sizes))) / response.size
     level = int(np.searchsorted(below, 0.5, side="right")) - 1
     median = level + (0.5 - below[level]) / (below[level + 1] - below[level])
     return float(min(1.0, median / _NORMAL_MEDIAN / 6.0 / 255.0))
+
+
+def _histogram(values: NDArray[np.uint8]) -> NDArray[np.float64]:
+    counts: NDArray[np.float64] = cv2.calcHist([values], [0], None, [256], [0, 256]).ravel().astype(np.float64)
+    return counts
 
 
 def _blockiness(luma: NDArray[np.uint8], period: int) -> float | None:
@@ -148,12 +158,9 @@ def _grid_ratio(steps: NDArray[np.float64], period: int) -> float:
 def _colourfulness(image_rgb: NDArray[np.uint8]) -> float:
     """Colourfulness, 1 for extremely colourful (D. Hasler and S. Suesstrunk, "Measuring colourfulness", 2003)."""
     # Statistics of single pixels: every ninth tells as much as all.
-    small = image_rgb[::3, ::3].astype(np.float32)
-    red, green, blue = small[..., 0], small[..., 1], small[..., 2]
-    red_green = red - green
-    yellow_blue = 0.5 * (red + green) - blue
-    spread = np.hypot(red_green.std(), yellow_blue.std())
-    centre = np.hypot(red_green.mean(), yellow_blue.mean())
+    red, green, blue = (image_rgb[::3, ::3, channel].astype(np.float32) for channel in range(3))
+    mean, deviation = zip(*map(cv2.meanStdDev, (red - green, 0.5 * (red + green) - blue)), strict=True)
+    spread, centre = (np.hypot(float(pair[0][0, 0]), float(pair[1][0, 0])) for pair in (deviation, mean))
     return float((spread + 0.3 * centre) / _EXTREME_COLOUR)
 
 
@@ -165,18 +172,22 @@ def lettering(reference: NDArray[np.uint8]) -> NDArray[np.bool_]:
     without the two tones.
     """
     step = cv2.Sobel(reference, cv2.CV_16S, 1, 0)
-    rising, falling = _share(step > _STROKE_STEP, (15, 5)), _share(step < -_STROKE_STEP, (15, 5))
-    window = np.ones((11, 25), dtype=np.uint8)
+    rising, falling = _count(step > _STROKE_STEP, _STROKE_WINDOW), _count(step < -_STROKE_STEP, _STROKE_WINDOW)
+    window = np.ones(_TONE_WINDOW[::-1], dtype=np.uint8)
     darkest, brightest = cv2.erode(reference, window), cv2.dilate(reference, window)
     span = cv2.subtract(brightest, darkest)
     off_tone = cv2.min(cv2.subtract(reference, darkest), cv2.subtract(brightest, reference))
-    two_tone = _share(off_tone < cv2.convertScaleAbs(span, alpha=_TONE_WIDTH), (25, 11))
-    letters = (np.minimum(rising, falling) > _STROKE_DENSITY) & (two_tone > _TWO_TONE_SHARE) & (span > _LETTER_SPAN)
-    lines = cv2.morphologyEx(letters.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 13), dtype=np.uint8))
+    two_tone = _count(off_tone < cv2.convertScaleAbs(span, alpha=_TONE_WIDTH), _TONE_WINDOW)
+    strokes = cv2.min(rising, falling) > int(_STROKE_DENSITY * _area(_STROKE_WINDOW))
+    letters = strokes & (two_tone > int(_TWO_TONE_SHARE * _area(_TONE_WINDOW))) & (span > _LETTER_SPAN)
+    lines = cv2.morphologyEx(letters.view(np.uint8), cv2.MORPH_OPEN, np.ones((3, 13), dtype=np.uint8))
     return np.asarray(lines, dtype=np.bool_)
 
 
-def _share(mask: NDArray[np.bool_], window_wh: tuple[int, int]) -> NDArray[np.float32]:
-    """Share of set pixels in the window around each pixel."""
-    counts = cv2.boxFilter(mask.view(np.uint8), cv2.CV_16U, window_wh, normalize=False)
-    return counts.astype(np.float32) / np.float32(window_wh[0] * window_wh[1])
+def _count(mask: NDArray[np.bool_], window_wh: tuple[int, int]) -> NDArray[np.uint8]:
+    """Number of set pixels in the window around each pixel, 255 where there are more."""
+    return np.asarray(cv2.boxFilter(mask.view(np.uint8), cv2.CV_8U, window_wh, normalize=False), dtype=np.uint8)
+
+
+def _area(window_wh: tuple[int, int]) -> int:
+    return window_wh[0] * window_wh[1]

@@ -27,6 +27,16 @@ _WINDOWS = (
         for down in range(steps)
     ),
 )
+#: The same in the averaged picture, as slices of its rows and columns.
+_BOXES = tuple(
+    tuple(slice(round(start * _SQUARE), round((start + side) * _SQUARE)) for start in (top, left))
+    for left, top, side in _WINDOWS
+)
+#: The longest eight waves of the orthonormal DCT (type II), one a row.
+_WAVES = np.sqrt(2 / _GRID) * np.cos(np.pi / _GRID * np.outer(np.arange(_LOW), np.arange(_GRID) + 0.5))
+_WAVES[0] /= np.sqrt(2)
+#: Coefficients below this are zero but for rounding.
+_NOTHING = 1e-6
 _REVERSED_BYTES = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
 
 
@@ -61,11 +71,14 @@ def part_phashes(image_grey: NDArray[np.uint8]) -> tuple[int, ...]:
     """
     # Small enough that a window takes microseconds, large enough that each still fills its grid.
     square = cv2.resize(image_grey, (_SQUARE, _SQUARE), interpolation=cv2.INTER_AREA)
-    parts = []
-    for left, top, side in _WINDOWS:
-        rows = slice(round(top * _SQUARE), round((top + side) * _SQUARE))
-        columns = slice(round(left * _SQUARE), round((left + side) * _SQUARE))
-        parts.append(_phash(_grid(np.asarray(square[rows, columns], dtype=np.uint8))))
+    grids = np.empty((len(_BOXES), _GRID, _GRID), dtype=np.uint8)
+    for grid, (rows, columns) in zip(grids, _BOXES, strict=True):
+        cv2.resize(square[rows, columns], (_GRID, _GRID), dst=grid, interpolation=cv2.INTER_AREA)
+    across = grids.reshape(-1, _GRID).astype(np.float64) @ _WAVES.T
+    coefficients = (across.reshape(-1, _GRID, _LOW).transpose(0, 2, 1) @ _WAVES.T).transpose(0, 2, 1)
+    positive = coefficients > _NOTHING
+    positive[:, 0, 0] = False
+    parts: list[int] = np.packbits(positive.reshape(-1, 64), axis=1, bitorder="little").view("<i8").ravel().tolist()
     return tuple(parts)
 
 
