@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypedDict
 
 import cv2
+import numpy as np
 
 from tamis.errors import Unreadable, UserError
 from tamis.records import Inspection, Relation
@@ -29,10 +30,11 @@ from tamis.vision.duplicates import (
     Signature,
     find_candidates,
     in_blocks,
+    screen,
     verify_candidates,
 )
 from tamis.vision.formats import sniff
-from tamis.vision.inspect import inspect_with_parts, small_picture
+from tamis.vision.inspect import inspect_with_glance, small_picture
 
 #: Called with the step, how much of it is done, and how much there is.
 Progress = Callable[[str, int, int], None]
@@ -54,6 +56,7 @@ class _Inspected:
     digest: str
     record: Inspection
     parts: tuple[int, ...] = ()
+    glance: bytes = b""
 
 
 class UnreadableFile(TypedDict):
@@ -115,7 +118,9 @@ def dedupe_folder(
     with _workers(len(paths), settings.processes) as pool:
         inspected = _inspect_all(paths, settings.limits, pool, progress)
         known = _Files(folder, paths, inspected)
-        identical, candidates = find_candidates(known.signatures, [], settings.search)
+        identical, proposals = find_candidates(known.signatures, [], settings.search)
+        threads = settings.processes or os.cpu_count() or 1
+        candidates = screen(proposals, lambda index: np.frombuffer(inspected[index].glance, np.uint8), threads)
         relations = identical + _verify_all(candidates, paths, settings, pool, progress)
     return {
         "images": len(paths),
@@ -237,7 +242,7 @@ def _inspect_file(index: int, path: Path, limits: Limits) -> _Inspected:
         data = path.read_bytes()
     except OSError as error:
         return _Inspected("", Inspection(index, readable=False, reason=f"cannot be read: {error.strerror}"))
-    return _Inspected(sha256(data).hexdigest(), *inspect_with_parts(index, data, limits))
+    return _Inspected(sha256(data).hexdigest(), *inspect_with_glance(index, data, limits))
 
 
 def _verify_all(

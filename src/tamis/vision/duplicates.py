@@ -7,17 +7,20 @@ and batches its pictures come.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tamis.records import Level, Relation
-from tamis.vision.copies import INVERSE, Orientation, Picture, Verdict, verify
+from tamis.vision.copies import INVERSE, Orientation, Picture, Verdict, unit_turn, verify
 from tamis.vision.quality import to_luma, to_reference
 from tamis.vision.signatures import (
+    WINDOWS,
     as_unsigned,
     mirrored_dhash,
     mirrored_phash,
@@ -65,9 +68,9 @@ class Search:
     """
 
     level: Level = "image"
-    radius: int = 12
-    joint_radius: int = 22
-    part_radius: int = 10
+    radius: int = 16
+    joint_radius: int = 30
+    part_radius: int = 14
     mirrored: bool = True
     rotated: bool = False
 
@@ -81,14 +84,40 @@ class Search:
         return (0, *mirrored, *rotated)
 
 
-@dataclass(frozen=True, slots=True, order=True)
+class Proposals(NamedTuple):
+    """Pairs that signatures propose, sorted, each once in an orientation; four arrays of one length.
+
+    Attributes:
+        pairs: ids, smaller one first, shape (n, 2).
+        orientations: how the second is to be turned to meet the first.
+        distances: bits between the signatures that met.
+        windows: which met: 0 the wholes, k + 1 window k of the first and the whole of the second, -(k + 1) the other
+            way round.
+    """
+
+    pairs: NDArray[np.int64]
+    orientations: NDArray[np.int64]
+    distances: NDArray[np.int64]
+    windows: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
-    """A pair to verify, smaller id first: how the second is to be turned, and the distance that proposed it."""
+    """A pair to verify, smaller id first, with how it lies.
+
+    Attributes:
+        first_id: the one id.
+        second_id: the other.
+        orientation: how the second is to be turned to meet the first.
+        distance: bits between the signatures that proposed it.
+        unit_map: six numbers that take the unit square of the first to the second, as in `registration`.
+    """
 
     first_id: int
     second_id: int
     orientation: Orientation
     distance: int
+    unit_map: tuple[float, ...]
 
 
 DEFAULT_SEARCH = Search()
@@ -119,50 +148,60 @@ def find_relations(
     def picture(identity: int) -> Picture:
         return Picture(load(identity))
 
-    identical, candidates = find_candidates(new, known, search)
+    identical, proposals = find_candidates(new, known, search)
+    candidates = screen(proposals, lambda identity: picture(identity).glance)
     return sorted(identical + verify_candidates(in_blocks(candidates), picture, search.level), key=_by_ids)
 
 
 def find_candidates(
     new: Sequence[Signature], known: Sequence[Signature], search: Search = DEFAULT_SEARCH
-) -> tuple[list[Relation], list[Candidate]]:
-    """Return the pairs with equal pixels, and the pairs to verify, sorted; each with at least one new picture."""
-    # Verification alone, as in worker processes, does without the compiler, which takes half a second to import.
+) -> tuple[list[Relation], Proposals]:
+    """Return the pairs with equal pixels, and the pairs to look at, sorted; each with at least one new picture."""
+    # Verification alone, as in worker processes, does without the index.
     from tamis.vision.hashindex import HashIndex  # noqa: PLC0415
 
     everything = [*new, *known]
     identical = _equal_pixels(new, known, search.level)
-    settled = {(relation.first_id, relation.second_id) for relation in identical}
-    everything = [*new, *known]
     wholes = HashIndex(_column(row.phash for row in everything))
+    known_wholes = HashIndex(_column(row.phash for row in known))
     gradients = _column(row.dhash for row in everything)
     parts = HashIndex(_column(part for row in everything for part in row.parts))
-    part_owners = np.repeat(np.arange(len(everything)), [len(row.parts) for row in everything])
-    proposals = _Proposals([row.id for row in everything])
+    owners, windows = _owners(everything)
+    found = _Found(_column(row.id for row in everything))
     for orientation in search.orientations:
         turned = _column(turned_phash(row.phash, orientation) for row in new)
         pairs = wholes.query(turned, search.radius)
-        if orientation in (0, 4):
-            ours = _column(mirrored_dhash(row.dhash) if orientation else row.dhash for row in new)
-            apart = np.bitwise_count(as_unsigned(ours)[pairs.first] ^ as_unsigned(gradients)[pairs.second])
-            near = pairs.distance + apart <= search.joint_radius
-            proposals.add(pairs.first[near], pairs.second[near], pairs.distance[near], orientation)
-            pairs = parts.query(turned, search.part_radius)
-            proposals.add(pairs.first, part_owners[pairs.second], pairs.distance, orientation)
+        if orientation not in (0, 4):
+            found.add(pairs.first, pairs.second, pairs.distance, orientation)
+            continue
+        ours = _column(mirrored_dhash(row.dhash) if orientation else row.dhash for row in new)
+        apart = np.bitwise_count(as_unsigned(ours)[pairs.first] ^ as_unsigned(gradients)[pairs.second])
+        near = pairs.distance + apart <= search.joint_radius
+        found.add(pairs.first[near], pairs.second[near], pairs.distance[near], orientation)
+        pairs = parts.query(turned, search.part_radius)
+        found.add(pairs.first, owners[pairs.second], pairs.distance, orientation, -windows[pairs.second])
+        if known:
             turned_parts = _column(turned_phash(part, orientation) for row in new for part in row.parts)
-            pairs = wholes.query(turned_parts, search.part_radius)
-            proposals.add(part_owners[pairs.first], pairs.second, pairs.distance, orientation)
-        else:
-            proposals.add(pairs.first, pairs.second, pairs.distance, orientation)
-    return identical, proposals.candidates(settled)
+            pairs = known_wholes.query(turned_parts, search.part_radius)
+            ours, theirs = owners[pairs.first], pairs.second + len(new)
+            found.add(ours, theirs, pairs.distance, orientation, windows[pairs.first])
+    return identical, found.proposals({(relation.first_id, relation.second_id) for relation in identical})
 
 
-class _Proposals:
-    """Pairs proposed in one orientation or several, each with the least distance that proposed it."""
+def _owners(rows: Sequence[Signature]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return of each part whose it is, and the number of its window from one on."""
+    counts = [len(row.parts) for row in rows]
+    numbers = [np.arange(1, count + 1) for count in counts]
+    owners = np.repeat(np.arange(len(rows)), counts)
+    return owners, np.concatenate(numbers) if numbers else np.zeros(0, dtype=np.int64)
 
-    def __init__(self, ids: Sequence[int]) -> None:
-        self._ids = np.array(ids, dtype=np.int64)
-        self._found: dict[tuple[int, int, Orientation], int] = {}
+
+class _Found:
+    """Pairs proposed in one orientation or several, by their wholes or windows."""
+
+    def __init__(self, ids: NDArray[np.int64]) -> None:
+        self._ids = ids
+        self._rows: list[NDArray[np.int64]] = []
 
     def add(
         self,
@@ -170,24 +209,85 @@ class _Proposals:
         theirs: NDArray[np.int64],
         distances: NDArray[np.int64],
         orientation: Orientation,
+        windows: NDArray[np.int64] | None = None,
     ) -> None:
-        """Take in pairs of positions: the signature of the one was turned and met that of the other."""
-        apart = ours != theirs
-        rows = zip(
-            self._ids[ours[apart]].tolist(), self._ids[theirs[apart]].tolist(), distances[apart].tolist(), strict=True
-        )
-        for our_id, their_id, distance in rows:
-            # A candidate says how the second is turned to meet the first.
-            key = (their_id, our_id, orientation) if our_id > their_id else (our_id, their_id, INVERSE[orientation])
-            self._found[key] = min(distance, self._found.get(key, distance))
+        """Take in pairs of positions: the signature of the one was turned and met that of the other.
 
-    def candidates(self, settled: Collection[tuple[int, int]]) -> list[Candidate]:
-        """Return the candidates in order, but for pairs that are settled."""
-        return sorted(Candidate(*key, distance) for key, distance in self._found.items() if key[:2] not in settled)
+        `windows` are positive where it was a window of ours that met the other's whole, negative the other way round.
+        """
+        our_ids, their_ids = self._ids[ours], self._ids[theirs]
+        # A candidate says how the second is turned to meet the first.
+        swapped = our_ids > their_ids
+        turns = np.where(swapped, orientation, INVERSE[orientation])
+        met = np.zeros(len(ours), dtype=np.int64) if windows is None else np.where(swapped, -windows, windows)
+        lower, higher = np.minimum(our_ids, their_ids), np.maximum(our_ids, their_ids)
+        rows = np.stack((lower, higher, turns, distances, met))
+        self._rows.append(rows[:, our_ids != their_ids])
+
+    def proposals(self, settled: Collection[tuple[int, int]]) -> Proposals:
+        """Return all pairs but those that are settled, each orientation with the nearest signatures."""
+        rows = np.concatenate(self._rows, axis=1)
+        rows = rows[:, np.lexsort(rows[::-1])]
+        repeated = np.zeros(rows.shape[1], dtype=np.bool_)
+        repeated[1:] = (rows[:3, 1:] == rows[:3, :-1]).all(axis=0)
+        rows = rows[:, ~repeated]
+        if settled:
+            known = [pair in settled for pair in zip(rows[0].tolist(), rows[1].tolist(), strict=True)]
+            rows = rows[:, ~np.array(known, dtype=np.bool_)]
+        return Proposals(np.ascontiguousarray(rows[:2].T), rows[2], rows[3], rows[4])
 
 
 def _column(values: Iterable[int]) -> NDArray[np.int64]:
     return np.fromiter(values, dtype=np.int64)
+
+
+def screen(proposals: Proposals, glance: Callable[[int], NDArray[np.uint8]], threads: int = 1) -> list[Candidate]:
+    """Return the pairs that still agree once the one is laid over the other, at a glance.
+
+    `glance` returns that of an id (`signatures.glance`), and is asked for each once.
+    """
+    # Compiled code, which takes half a second to load.
+    from tamis.vision.registration import AGREEMENT, register  # noqa: PLC0415
+
+    ids, rows = np.unique(proposals.pairs, return_inverse=True)
+    if not len(ids):
+        return []
+    glances = np.stack([glance(identity) for identity in ids.tolist()])
+    rows = rows.reshape(-1, 2)
+    maps = rough_maps(proposals.orientations, proposals.windows)
+    shares = [slice(share * len(rows) // threads, (share + 1) * len(rows) // threads) for share in range(threads)]
+    with ThreadPoolExecutor(threads) as pool:
+        found = pool.map(lambda share: register(glances, rows[share], maps[share]), shares)
+        kept = np.nonzero(np.concatenate(list(found)) >= AGREEMENT)[0]
+    return [
+        Candidate(*pair, orientation, distance, tuple(unit_map))
+        for pair, orientation, distance, unit_map in zip(
+            proposals.pairs[kept].tolist(),
+            proposals.orientations[kept].tolist(),
+            proposals.distances[kept].tolist(),
+            maps[kept].tolist(),
+            strict=True,
+        )
+    ]
+
+
+def rough_maps(orientations: NDArray[np.int64], windows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the maps, shape (n, 6), that say how pairs lie whose signatures met; see `Proposals`."""
+    maps = np.empty((len(orientations), 6))
+    for orientation in np.unique(orientations).tolist():
+        for window in np.unique(windows[orientations == orientation]).tolist():
+            met = (orientations == orientation) & (windows == window)
+            maps[met] = _rough_map(orientation, window)[:2].ravel()
+    return maps
+
+
+def _rough_map(orientation: Orientation, window: int) -> NDArray[np.float64]:
+    turn = unit_turn(orientation)
+    if window == 0:
+        return turn
+    left, top, side = WINDOWS[abs(window) - 1]
+    placed = np.array([[side, 0.0, left], [0.0, side, top], [0.0, 0.0, 1.0]])
+    return turn @ np.linalg.inv(placed) if window > 0 else placed @ turn
 
 
 def in_blocks(candidates: Iterable[Candidate], block: int = _BLOCK) -> list[Candidate]:
@@ -197,7 +297,9 @@ def in_blocks(candidates: Iterable[Candidate], block: int = _BLOCK) -> list[Cand
     """
     first_ids = sorted({candidate.first_id for candidate in candidates})
     block_of = {identity: position // block for position, identity in enumerate(first_ids)}
-    return sorted(candidates, key=lambda pair: (block_of[pair.first_id], pair.second_id, pair.first_id, pair))
+    return sorted(
+        candidates, key=lambda pair: (block_of[pair.first_id], pair.second_id, pair.first_id, pair.orientation)
+    )
 
 
 def verify_candidates(
@@ -213,7 +315,9 @@ def verify_candidates(
         pair = candidate.first_id, candidate.second_id
         if pair in best and best[pair][1].kind != "same_scene":
             continue
-        verdict = verify(picture(pair[0]), picture(pair[1]), candidate.orientation)
+        verdict = verify(
+            picture(pair[0]), picture(pair[1]), candidate.orientation, np.array(candidate.unit_map)
+        )
         if verdict is not None and (pair not in best or verdict.score > best[pair][1].score):
             best[pair] = candidate, verdict
     return [

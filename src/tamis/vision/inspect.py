@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from tamis.errors import Unreadable
 from tamis.records import Inspection
 from tamis.vision.decode import DEFAULT_LIMITS, Decoded, Limits, decode, probe
-from tamis.vision.quality import REFERENCE_SIDE, Views, measure, to_reference
-from tamis.vision.signatures import part_phashes, signatures
+from tamis.vision.quality import REFERENCE_SIDE, Views, measure, to_luma, to_reference
+from tamis.vision.signatures import glance, part_phashes, signatures
 
 
 def inspect_image(image_id: int, data: bytes, limits: Limits = DEFAULT_LIMITS) -> Inspection:
@@ -39,6 +39,18 @@ def inspect_with_parts(
         return Inspection(image_id, readable=False, reason=error.reason), ()
     record = _record(image_id, decoded)
     return record, unpack_parts(record.parts or b"")
+
+
+def inspect_with_glance(
+    image_id: int, data: bytes, limits: Limits = DEFAULT_LIMITS
+) -> tuple[Inspection, tuple[int, ...], bytes]:
+    """Return what `inspect_with_parts` does and the picture's glance (`signatures.glance`)."""
+    try:
+        decoded = _decode_reduced(data, limits)
+    except Unreadable as error:
+        return Inspection(image_id, readable=False, reason=error.reason), (), b""
+    record = _record(image_id, decoded)
+    return record, unpack_parts(record.parts or b""), glance(to_luma(decoded.image_rgb)).tobytes()
 
 
 def pack_parts(phashes: Sequence[int]) -> bytes:

@@ -16,9 +16,11 @@ _GRID = 32
 _LOW = 8
 #: Side to which a picture is averaged before its parts are cut out.
 _SQUARE = 80
+#: Sides of the squares of a glance.
+COARSE, FINE = 20, 40
 _UNSIGNED = 1 << 64
 #: Windows of a picture as shares of its sides: left, top, side. Each size is laid out from edge to edge.
-_WINDOWS = (
+WINDOWS = (
     (0.05, 0.05, 0.9),
     *(
         (across * (1 - side) / (steps - 1), down * (1 - side) / (steps - 1), side)
@@ -30,7 +32,7 @@ _WINDOWS = (
 #: The same in the averaged picture, as slices of its rows and columns.
 _BOXES = tuple(
     tuple(slice(round(start * _SQUARE), round((start + side) * _SQUARE)) for start in (top, left))
-    for left, top, side in _WINDOWS
+    for left, top, side in WINDOWS
 )
 #: The longest eight waves of the orthonormal DCT (type II), one a row.
 _WAVES = np.sqrt(2 / _GRID) * np.cos(np.pi / _GRID * np.outer(np.arange(_LOW), np.arange(_GRID) + 0.5))
@@ -80,6 +82,13 @@ def part_phashes(image_grey: NDArray[np.uint8]) -> tuple[int, ...]:
     positive[:, 0, 0] = False
     parts: list[int] = np.packbits(positive.reshape(-1, 64), axis=1, bitorder="little").view("<i8").ravel().tolist()
     return tuple(parts)
+
+
+def glance(image_grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a grey picture of shape (h, w), stretched to squares of 20 and of 40 pixels, in one row of 2000 pixels."""
+    fine = cv2.resize(image_grey, (FINE, FINE), interpolation=cv2.INTER_AREA)
+    coarse = cv2.resize(fine, (COARSE, COARSE), interpolation=cv2.INTER_AREA)
+    return np.concatenate((coarse.ravel(), fine.ravel())).astype(np.uint8, copy=False)
 
 
 def _grid(image_grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
