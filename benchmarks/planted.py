@@ -76,7 +76,7 @@ def recoloured(image: Image, random: Random) -> Image:
     return _as_image((mean + (toned - mean) * random.uniform(0.4, 1.6)) * random.uniform(0.92, 1.08, 3))
 
 
-def greyed(image: Image, random: Random) -> Image:
+def greyed(image: Image, _: Random) -> Image:
     return np.asarray(cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR), dtype=np.uint8)
 
 
@@ -115,7 +115,7 @@ def bordered(image: Image, random: Random) -> Image:
     return np.asarray(framed, dtype=np.uint8)
 
 
-def mirrored(image: Image, random: Random) -> Image:
+def mirrored(image: Image, _: Random) -> Image:
     return np.ascontiguousarray(image[:, ::-1])
 
 
@@ -148,6 +148,18 @@ def turned_3(image: Image, random: Random) -> Image:
 
 Edit = Callable[[Image, Random], Image]
 
+
+def several(image: Image, random: Random) -> Image:
+    """Two or three edits, of which one at most moves the frame, and a strong compression at the end."""
+    framing: list[Edit] = [mirrored, cropped_5, cropped_15, bordered, turned_3]
+    look: list[Edit] = [recoloured, greyed, watermarked, bannered, resized]
+    chosen = [framing[int(random.integers(len(framing)))]]
+    chosen += [look[int(place)] for place in random.choice(len(look), int(random.integers(1, 3)), replace=False)]
+    for edit in chosen:
+        image = edit(image, random)
+    return recompressed(image, random)
+
+
 #: Name to edit and difficulty.
 EDITS: dict[str, tuple[Edit, str]] = {
     "recompressed": (recompressed, "plain"),
@@ -161,26 +173,15 @@ EDITS: dict[str, tuple[Edit, str]] = {
     "crop 15 %": (cropped_15, "hard"),
     "border": (bordered, "hard"),
     "turned 3": (turned_3, "hard"),
-    "several": (lambda image, random: several(image, random), "hard"),
+    "several": (several, "hard"),
 }
-
-
-def several(image: Image, random: Random) -> Image:
-    """Two or three edits, of which one at most moves the frame, and a strong compression at the end."""
-    framing: list[Edit] = [mirrored, cropped_5, cropped_15, bordered, turned_3]
-    look: list[Edit] = [recoloured, greyed, watermarked, bannered, resized]
-    chosen = [framing[int(random.integers(len(framing)))]]
-    chosen += [look[int(place)] for place in random.choice(len(look), int(random.integers(1, 3)), replace=False)]
-    for edit in chosen:
-        image = edit(image, random)
-    return recompressed(image, random)
 
 
 # --- the corpus ---------------------------------------------------------------------------------------------------
 
 
 def photos(data: Path) -> dict[str, list[str]]:
-    """Return the photos by what they may be mistaken for: a listing, a sender, a kind of article; byte copies left out."""
+    """Return the photos by what they may be mistaken for (a listing, a sender, a kind of article), byte copies once."""
     groups: dict[str, list[str]] = defaultdict(list)
     seen: set[bytes] = set()
 

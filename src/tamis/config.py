@@ -132,17 +132,19 @@ class DuplicatesSettings(Section):
     """Near-duplicates among the images."""
 
     enabled: bool = decides(True, "whether losers of a cluster are rejected")
-    radius: int = computes(12, "Hamming distance of signatures that makes a pair worth comparing", ge=0, le=24)
+    radius: int = computes(16, "Hamming distance of signatures that makes a pair worth comparing", ge=0, le=24)
     threshold: Share = decides(0.5, "score from which a verified pair counts as a copy")
     mirrored: bool = computes(True, "whether mirrored copies join")
     rotated: bool = computes(False, "whether copies turned by quarters join")
-    keeper: Literal["largest", "sharpest", "first"] = decides("largest", "which one stays")
+    keeper: Literal["largest", "sharpest", "cleanest", "first"] = decides(
+        "largest", "which one stays; the cleanest is the one with the fewest marks"
+    )
 
 
 class RegionDuplicatesSettings(DuplicatesSettings):
     """The second, lenient pass among the regions."""
 
-    radius: int = computes(14, "Hamming distance of signatures that makes a pair worth comparing", ge=0, le=24)
+    radius: int = computes(16, "Hamming distance of signatures that makes a pair worth comparing", ge=0, le=24)
     threshold: Share = decides(0.4, "score from which a verified pair counts as a copy")
 
 

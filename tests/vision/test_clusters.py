@@ -41,6 +41,23 @@ def test_among_equals_the_one_without_lettering_stays() -> None:
     assert as_dict(cluster([relation(1, 2)], Clustering(), facts=facts))[1] == (2, "edited")
 
 
+def test_the_cleanest_has_the_fewest_marks() -> None:
+    facts = {1: Facts(900, 9.0, text_share=0.08), 2: Facts(500, 7.0, text_share=0.001), 3: Facts(400, 8.0, 0.004)}
+    triangle = [relation(1, 2), relation(1, 3), relation(2, 3)]
+    assert as_dict(cluster(triangle, Clustering(keeper="cleanest"), facts=facts))[1] == (2, "edited")
+
+
+@pytest.mark.parametrize("score", [0.7, 0.97])
+def test_the_two_sides_of_a_symmetric_thing_do_not_join_by_a_mirrored_copy(score: float) -> None:
+    left = [relation(1, 2, "recompressed", 0.99), relation(1, 3, "recompressed", 0.99), relation(2, 3, score=0.99)]
+    mirrored = relation(2, 4, "mirrored", 0.99)
+    crossing = relation(4, 5, "edited", score)
+    found = as_dict(cluster([*left, mirrored, crossing], Clustering(), facts=SIZES))
+    assert set(found) == {1, 2, 3, 4}
+    direct = relation(3, 5, "mirrored", 0.6)
+    assert set(as_dict(cluster([*left, mirrored, crossing, direct], Clustering(), facts=SIZES))) == {1, 2, 3, 4, 5}
+
+
 def test_look_alikes_do_not_chain() -> None:
     chain = [relation(1, 2), relation(2, 3), relation(3, 4)]
     assert as_dict(cluster(chain, Clustering(), facts=SIZES)) == {

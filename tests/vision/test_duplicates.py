@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 
 from tamis.records import Relation
-from tamis.vision.duplicates import Search, Signature, find_candidates, find_relations, signature_of
+from tamis.vision.duplicates import (
+    Proposals,
+    Search,
+    Signature,
+    find_candidates,
+    find_relations,
+    screen,
+    signature_of,
+)
+from tamis.vision.quality import to_luma
+from tamis.vision.signatures import glance
 
 from .pictures import EDITS, Image, as_image, bannered, lettered, recompressed, resized, shot, stand
 
@@ -93,11 +103,20 @@ def test_equal_pixels_are_never_loaded() -> None:
 
 def test_candidates_need_a_new_picture() -> None:
     known = [SIGNATURES[identity] for identity in (100, 101, 102)]
-    assert find_candidates([], known) == ([], [])
-    identical, candidates = find_candidates([SIGNATURES[103]], known)
+    identical, proposals = find_candidates([], known)
+    assert (identical, len(proposals.pairs)) == ([], 0)
+    identical, proposals = find_candidates([SIGNATURES[103]], known)
     assert identical == []
-    assert {103} <= {candidate.second_id for candidate in candidates}
-    assert all(103 in (candidate.first_id, candidate.second_id) for candidate in candidates)
+    assert 103 in proposals.pairs
+    assert (proposals.pairs == 103).any(axis=1).all()
+
+
+def test_what_lies_apart_at_a_glance_is_no_candidate() -> None:
+    glances = {1: glance(to_luma(shot(1))), 2: glance(to_luma(recompressed(shot(1)))), 3: glance(to_luma(shot(2)))}
+    pairs = np.array([[1, 2], [1, 3], [2, 3]])
+    nothing = np.zeros(3, dtype=np.int64)
+    found = screen(Proposals(pairs, nothing, nothing, nothing), glances.__getitem__)
+    assert [(candidate.first_id, candidate.second_id) for candidate in found] == [(1, 2)]
 
 
 def test_regions_have_relations_of_their_own() -> None:
@@ -110,5 +129,5 @@ def test_regions_have_relations_of_their_own() -> None:
 @pytest.mark.parametrize("name", sorted(EDITS))
 def test_edits_are_proposed_by_signatures(name: str) -> None:
     rows = [signature_of(1, shot(9)), signature_of(2, EDITS[name](shot(9)))]
-    _, candidates = find_candidates(rows, [])
-    assert candidates
+    _, proposals = find_candidates(rows, [])
+    assert len(proposals.pairs)

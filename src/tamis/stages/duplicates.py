@@ -82,7 +82,7 @@ def _collapse(context: Context, whole: Whole) -> Sequence[Relation | ClusterMemb
 
 DUPLICATES = Stage(
     name="duplicates",
-    version=1,
+    version=2,
     help="image signatures to clusters of the same shot, one keeper each",
     reads=SignedImage,
     writes=(Relation, ClusterMember),

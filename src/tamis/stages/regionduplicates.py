@@ -84,7 +84,7 @@ def _select(settings: Settings) -> sa.Select[Any]:
 
 REGIONDUPLICATES = Stage(
     name="regionduplicates",
-    version=1,
+    version=2,
     help="chosen regions to clusters of the same view of the same thing",
     reads=SignedRegion,
     writes=(Relation, ClusterMember),

@@ -12,7 +12,7 @@ from typing import Literal
 
 from tamis.records import ClusterMember, Level, Relation, RelationKind
 
-KeeperPolicy = Literal["largest", "sharpest", "first"]
+KeeperPolicy = Literal["largest", "sharpest", "cleanest", "first"]
 Pair = tuple[int, int]
 
 #: Kinds that are copies in every setting.
@@ -35,8 +35,8 @@ class Clustering:
         strong: least score of a relation that may also chain, from copy to copy of a copy; look-alikes seldom reach it.
         mirrored: mirrored copies join.
         rotated: copies turned by quarter turns join.
-        keeper: which member stays: the largest, the sharpest, or the first by id; among equals the one with the least
-            lettering.
+        keeper: which member stays: the largest, the sharpest, the cleanest (with the fewest marks: least lettering),
+            or the first by id; among equals the one with the least lettering.
     """
 
     level: Level = "image"
@@ -97,9 +97,9 @@ def cluster(
     edges = _edges(relations, clustering, said)
     everyone = {identity for pair in edges for identity in pair}
     ranking = _Ranking(clustering.keeper, facts, frozenset(protected))
-    groups = _strong_groups(edges, everyone, clustering.strong, apart)
+    groups, sides = _strong_groups(edges, everyone, clustering.strong, apart)
     members: list[ClusterMember] = []
-    for keeper, others in _stars(edges, groups, ranking, apart):
+    for keeper, others in _stars(edges, groups, ranking, apart, sides):
         members.append(ClusterMember(clustering.level, keeper, keeper, KEEPER, 1.0))
         members += [
             ClusterMember(clustering.level, other, keeper, edge.kind, edge.score) for other, edge in others.items()
@@ -140,6 +140,8 @@ class _Ranking:
         sharpness = round(facts.sharpness, 1)
         if self._policy == "largest":
             return unprotected, -facts.pixels, marks, -sharpness, facts.key, identity
+        if self._policy == "cleanest":
+            return unprotected, marks, -facts.pixels, -sharpness, facts.key, identity
         if self._policy == "sharpest":
             return unprotected, -sharpness, marks, -facts.pixels, facts.key, identity
         return unprotected, 0.0, 0.0, 0.0, "", identity
@@ -161,21 +163,69 @@ class _Apart:
 
 def _strong_groups(
     edges: Mapping[Pair, _Edge], everyone: Iterable[int], strong: float, apart: _Apart
-) -> dict[int, frozenset[int]]:
+) -> tuple[dict[int, frozenset[int]], _Sides]:
     """Group ids that strong relations tie, whose chains are trusted."""
     groups = {identity: frozenset({identity}) for identity in everyone}
+    sides = _Sides(edges, everyone)
     ties = [pair for pair, edge in edges.items() if edge.said or edge.score >= strong]
     # A person's word goes first and weaker ties last, so that what is told apart falls where it is held least.
     for first, second in sorted(ties, key=lambda pair: (not edges[pair].said, -edges[pair].score, pair)):
         if second in groups[first] or apart.forbids(groups[first], groups[second]):
             continue
+        if not sides.allow((first, second), groups[first], groups[second]):
+            continue
+        sides.join((first, second), groups[second])
         joined = groups[first] | groups[second]
         groups.update(dict.fromkeys(joined, joined))
-    return groups
+    return groups, sides
+
+
+class _Sides:
+    """Which members of a group are mirrored with respect to most of it.
+
+    The left side of a symmetric thing resembles the mirrored right side. So where a tie implies that most of one group
+    are mirrored pictures of most of the other, some of these must be related as such: that takes agreement in detail.
+    """
+
+    def __init__(self, edges: Mapping[Pair, _Edge], everyone: Iterable[int]) -> None:
+        self._edges = edges
+        self._flipped = dict.fromkeys(everyone, False)
+
+    def allow(self, pair: Pair, first: Collection[int], second: Collection[int]) -> bool:
+        """Tell whether two groups may join by a pair across them."""
+        edge = self._edges[pair]
+        ours, theirs = self._most(first), self._most(second)
+        crossed = self._flipped[pair[0]] in ours, self._flipped[pair[1]] in theirs
+        if edge.said or edge.kind == MIRRORED or all(crossed):
+            return True
+        return any(
+            across is not None and across.kind == MIRRORED
+            for one in first
+            for other in second
+            if self._flipped[one] in ours and self._flipped[other] in theirs
+            for across in (self._edges.get((min(one, other), max(one, other))),)
+        )
+
+    def join(self, pair: Pair, second: Collection[int]) -> None:
+        """Note that the second group joins the first by this pair."""
+        mirrored = self._edges[pair].kind == MIRRORED
+        if self._flipped[pair[0]] ^ self._flipped[pair[1]] ^ mirrored:
+            for identity in second:
+                self._flipped[identity] = not self._flipped[identity]
+
+    def _most(self, group: Collection[int]) -> frozenset[bool]:
+        """The side of most of a group, or both where they are equally many."""
+        flipped = sum(self._flipped[identity] for identity in group)
+        straight = len(group) - flipped
+        return frozenset(side for side, count in ((True, flipped), (False, straight)) if 2 * count >= len(group))
 
 
 def _stars(
-    edges: Mapping[Pair, _Edge], groups: Mapping[int, frozenset[int]], ranking: _Ranking, apart: _Apart
+    edges: Mapping[Pair, _Edge],
+    groups: Mapping[int, frozenset[int]],
+    ranking: _Ranking,
+    apart: _Apart,
+    sides: _Sides,
 ) -> list[tuple[int, dict[int, _Edge]]]:
     """Let the best ids, in turn, gather what is verified to be the same as their group and still free."""
     neighbours: dict[int, list[int]] = {}
@@ -189,7 +239,12 @@ def _stars(
             continue
         own = groups[keeper]
         cluster_ids = set(own)
-        reached = {other for identity in own for other in neighbours.get(identity, ()) if other in free - own}
+        reached = {
+            other
+            for identity in own
+            for other in neighbours.get(identity, ())
+            if other in free - own and sides.allow(_pair(identity, other), *_in_order(groups, identity, other))
+        }
         for other in sorted(reached, key=ranking):
             if other not in cluster_ids and not apart.forbids(groups[other], cluster_ids):
                 cluster_ids |= groups[other]
@@ -197,6 +252,14 @@ def _stars(
         if len(cluster_ids) > 1:
             stars.append((keeper, _edges_to(keeper, cluster_ids, edges, neighbours)))
     return stars
+
+
+def _pair(first: int, second: int) -> Pair:
+    return min(first, second), max(first, second)
+
+
+def _in_order(groups: Mapping[int, frozenset[int]], first: int, second: int) -> tuple[frozenset[int], frozenset[int]]:
+    return groups[min(first, second)], groups[max(first, second)]
 
 
 def _edges_to(

@@ -260,8 +260,8 @@ def screen(proposals: Proposals, glance: Callable[[int], NDArray[np.uint8]], thr
         found = pool.map(lambda share: register(glances, rows[share], maps[share]), shares)
         kept = np.nonzero(np.concatenate(list(found)) >= AGREEMENT)[0]
     return [
-        Candidate(*pair, orientation, distance, tuple(unit_map))
-        for pair, orientation, distance, unit_map in zip(
+        Candidate(first_id, second_id, orientation, distance, tuple(unit_map))
+        for (first_id, second_id), orientation, distance, unit_map in zip(
             proposals.pairs[kept].tolist(),
             proposals.orientations[kept].tolist(),
             proposals.distances[kept].tolist(),
@@ -315,9 +315,7 @@ def verify_candidates(
         pair = candidate.first_id, candidate.second_id
         if pair in best and best[pair][1].kind != "same_scene":
             continue
-        verdict = verify(
-            picture(pair[0]), picture(pair[1]), candidate.orientation, np.array(candidate.unit_map)
-        )
+        verdict = verify(picture(pair[0]), picture(pair[1]), candidate.orientation, np.array(candidate.unit_map))
         if verdict is not None and (pair not in best or verdict.score > best[pair][1].score):
             best[pair] = candidate, verdict
     return [

@@ -6,6 +6,7 @@ frames), while another car on the same stand differs in one solid area in the mi
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -47,9 +48,10 @@ _MERIT_CENTRE = 0.65
 _MERIT_SPREAD = 0.05
 #: Merit below which colour is not looked at: it can only lessen it.
 _HOPELESS = 0.3
+#: Distortion that comes from sizes in whole pixels, and the weight of more.
+_ROUNDING = 0.01
+_BENT_WEIGHT = 15.0
 _BINS = 256
-
-_compiled: Any = numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class Evidence:
         colour: share of the area whose colour differs, once saturation and white balance are fitted.
         trimmed: share of the area left out as bands along the edges.
         plain: the pictures fit as they are, without change of tone, colour or framing.
+        distortion: how far the alignment is from a turned, scaled and shifted picture, as a share of its size.
     """
 
     agreement: float
@@ -71,6 +74,7 @@ class Evidence:
     colour: float
     trimmed: float
     plain: bool
+    distortion: float = 0.0
 
     def merit(self, *, turned: bool = False) -> float:
         """One number that orders pairs from look-alikes to copies.
@@ -80,16 +84,25 @@ class Evidence:
         """
         wanted, weight = _TURNED_DETAIL if turned else _COPY_DETAIL
         vague = max(0.0, wanted - self.detail)
-        return self.agreement - weight * vague - 6.0 * self.solid - 2.0 * self.colour - self.trimmed
+        # Copies are stretched in one direction by rounding alone; to lie on one another look-alikes must be bent.
+        bent = max(0.0, self.distortion - (0.0 if turned else _ROUNDING))
+        return (
+            self.agreement - weight * vague - 6.0 * self.solid - 2.0 * self.colour - self.trimmed - _BENT_WEIGHT * bent
+        )
 
     def score(self, *, turned: bool = False) -> float:
         """The merit as a score, 0 to 1; 0.5 is as likely a copy as not."""
         return float(1.0 / (1.0 + np.exp((_MERIT_CENTRE - self.merit(turned=turned)) / _MERIT_SPREAD)))
 
 
-def judge(
-    frames: tuple[Grey, Grey], chromas: tuple[Grey, Grey], inward: Matrix, *, framed: bool
-) -> Evidence | None:
+def distortion(matrix: Matrix) -> float:
+    """Return how far a map, shape (2, 3), is from a similarity, as a share of its scale."""
+    (a, b), (c, d) = matrix[:, :2].tolist()
+    scale = math.hypot(a + d, b - c) / 2
+    return math.hypot((a - d) / 2, (b + c) / 2) * math.sqrt(2) / max(scale, 1e-6)
+
+
+def judge(frames: tuple[Grey, Grey], chromas: tuple[Grey, Grey], inward: Matrix, *, framed: bool) -> Evidence | None:
     """Compare two pictures in the frame of the first.
 
     Args:
@@ -116,7 +129,8 @@ def judge(
         return None
     patches = cv2.morphologyEx(np.ascontiguousarray(flags[2, top:bottom, left:right]), cv2.MORPH_OPEN, _STROKES)
     solid, trimmed = float(cv2.countNonZero(patches)) / kept, 1.0 - kept / area
-    found = Evidence(agreement, detail, solid, colour=0.0, trimmed=trimmed, plain=False)
+    bent = 0.0 if framed else distortion(inward)
+    found = Evidence(agreement, detail, solid, colour=0.0, trimmed=trimmed, plain=False, distortion=bent)
     if found.merit() < _HOPELESS:
         return found
     inside = np.zeros(first.shape, dtype=np.uint8)
@@ -132,7 +146,7 @@ def inverse(matrix: Matrix) -> Matrix:
     return np.column_stack((linear, -linear @ matrix[:, 2]))
 
 
-@_compiled
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _correlate(first: Any, second: Any, outward: Any, planes: Any, flags: Any) -> float:
     """Sample the second picture where the map sends the pixels of the first, and correlate the windows around each.
 
@@ -164,7 +178,7 @@ def _correlate(first: Any, second: Any, outward: Any, planes: Any, flags: Any) -
     return np.float64(covered)
 
 
-@_compiled
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _slide(first: Any, second: Any, sums: Any, entering: int, leaving: int) -> None:
     """Move the windows' rows down by one: of each column the sums of both pictures, their squares and product."""
     height, width = first.shape
@@ -185,7 +199,7 @@ def _slide(first: Any, second: Any, sums: Any, entering: int, leaving: int) -> N
             sums[4, x] -= a * b
 
 
-@_compiled
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _correlate_row(sums: Any, y: int, height: int, planes: Any, flags: Any) -> None:
     width = sums.shape[1]
     a = b = aa = bb = ab = np.float32(0)
@@ -216,7 +230,7 @@ def _correlate_row(sums: Any, y: int, height: int, planes: Any, flags: Any) -> N
         flags[1, y, x] = edge and max(first, second) > texture
 
 
-@_compiled
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _compare_tones(first: Any, planes: Any, flags: Any) -> bool:
     """Fit contrast and brightness, mark what differs after that, and tell whether the fit is no change.
 
@@ -254,7 +268,8 @@ def _compare_tones(first: Any, planes: Any, flags: Any) -> bool:
         for x in range(width):
             if flags[0, y, x] and (everything or (flags[1, y, x] and planes[1, y, x] > 0.5)):
                 rest = np.float64(first[y, x]) - gain * planes[0, y, x]
-                fitted[min(max(np.int64(4 * (rest + 2 * _BINS)), 0), 16 * _BINS - 1)] += 1
+                place: Any = np.int64(4 * (rest + 2 * _BINS))
+                fitted[min(max(place, 0), 16 * _BINS - 1)] += 1
     offset = (_median_bin(fitted) + 0.5) / 4 - 2 * _BINS
     deviation = np.sqrt(max(all_aa / covered - (all_a / covered) ** 2, 0.0))
     step = np.float32(_HOT * max(deviation, 12.0))
@@ -266,7 +281,7 @@ def _compare_tones(first: Any, planes: Any, flags: Any) -> bool:
     return abs(gain - 1.0) < 0.08 and abs(_median_bin(plain) + 0.5 - _BINS) < 4.0
 
 
-@_compiled
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _median_bin(histogram: Any) -> int:
     half, total = histogram.sum() / 2, 0
     for place in range(len(histogram)):
@@ -276,7 +291,7 @@ def _median_bin(histogram: Any) -> int:
     return 0
 
 
-@_compiled
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _summarise(correlation: Any, flags: Any, top: int, bottom: int, left: int, right: int) -> Any:
     """Agreement, detail, number of textured and of covered pixels within the frame less its bands."""
     agreeing = textured = kept = 0
@@ -287,7 +302,8 @@ def _summarise(correlation: Any, flags: Any, top: int, bottom: int, left: int, r
             if flags[1, y, x]:
                 textured += 1
                 agreeing += correlation[y, x] > 0.5
-                bins[min(max(np.int64(correlation[y, x] * 500 + 500), 0), 999)] += 1
+                place: Any = np.int64(correlation[y, x] * 500 + 500)
+                bins[min(max(place, 0), 999)] += 1
     return agreeing / max(textured, 1), (_median_bin(bins) + 0.5) / 500 - 1, textured, np.float64(kept)
 
 

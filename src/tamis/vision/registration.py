@@ -23,14 +23,14 @@ from tamis.vision.signatures import COARSE, FINE
 CLOSE_SIDE = 80
 _CLOSE_STEPS = 2
 #: Agreement on that square below which two pictures are nothing to each other.
-_CLOSE_FLOOR = 0.45
+_CLOSE_FLOOR = 0.5
 #: Steps at the coarse scale before and after the first look at the result, and at the fine scale.
 _STEPS = (3, 6, 5)
 #: Agreement below which a pair is given up: with the rough map, after the first coarse steps, after all of them, and
 #: at the fine scale before its steps.
-_FLOORS = (0.42, 0.52, 0.62, 0.42)
+_FLOORS = (0.45, 0.55, 0.65, 0.45)
 #: Agreement from which a pair deserves a closer look.
-AGREEMENT = 0.6
+AGREEMENT = 0.62
 #: Difference, in standard deviations, at which a pixel counts a quarter.
 _TOLERANCE = 0.6
 #: Least share of the first picture that the second must cover.
@@ -40,8 +40,6 @@ _WINDOW = 5
 _TEXTURE = 20.0
 _VARIANCE_FLOOR = 6.0
 _MIN_WINDOWS = 20.0
-
-_compiled: Any = numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 
 
 def register(
@@ -72,7 +70,7 @@ def inverse_map(unit_map: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.column_stack((linear, -linear @ unit_map.reshape(2, 3)[:, 2])).ravel()
 
 
-@_compiled
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _refine_closely(first: Any, second: Any, matrix: Any) -> bool:
     planes = np.empty((4, CLOSE_SIDE * CLOSE_SIDE), np.float32)
     if _agreement(first, second, CLOSE_SIDE, matrix, planes) < _CLOSE_FLOOR:
@@ -81,7 +79,7 @@ def _refine_closely(first: Any, second: Any, matrix: Any) -> bool:
     return True
 
 
-@_compiled
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _register(glances: Any, pairs: Any, maps: Any, floors: Any, agreements: Any) -> None:
     planes = np.empty((4, FINE * FINE), np.float32)
     border = COARSE * COARSE
@@ -102,7 +100,7 @@ def _register(glances: Any, pairs: Any, maps: Any, floors: Any, agreements: Any)
         agreements[pair] = _agreement(first[border:], second[border:], FINE, matrix, planes)
 
 
-@_compiled
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _warp(source: Any, side: int, matrix: Any, planes: Any) -> int:
     """Sample a square where the map sends the pixels of another; return how many lie within.
 
@@ -117,7 +115,8 @@ def _warp(source: Any, side: int, matrix: Any, planes: Any) -> int:
         v = np.float32(matrix[3] * 0.5 + matrix[4] * y + matrix[5] * side - 0.5)
         for place in range(row * side, row * side + side):
             if low <= u <= high and low <= v <= high:
-                left, top = min(max(np.int32(u), 0), side - 2), min(max(np.int32(v), 0), side - 2)
+                left: Any = min(max(np.int32(u), 0), side - 2)
+                top: Any = min(max(np.int32(v), 0), side - 2)
                 across, down = u - np.float32(left), v - np.float32(top)
                 corner = top * side + left
                 a, b = np.float32(source[corner]), np.float32(source[corner + 1])
@@ -135,8 +134,8 @@ def _warp(source: Any, side: int, matrix: Any, planes: Any) -> int:
     return count
 
 
-@_compiled
-def _moments(target: Any, planes: Any, length: int) -> tuple[float, float, float, float]:
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _moments(target: Any, planes: Any, length: int) -> Any:
     """Means and reciprocal deviations of a square and of what was sampled for it."""
     total = first_sum = second_sum = first_square = second_square = np.float32(0)
     for place in range(length):
@@ -149,11 +148,13 @@ def _moments(target: Any, planes: Any, length: int) -> tuple[float, float, float
         second_square += second * second
     first_mean, second_mean = first_sum / total, second_sum / total
     first_scale = 1 / (np.sqrt(max(first_square / total - first_mean * first_mean, np.float32(0))) + np.float32(0.5))
-    second_scale = 1 / (np.sqrt(max(second_square / total - second_mean * second_mean, np.float32(0))) + np.float32(0.5))
+    second_scale = 1 / (
+        np.sqrt(max(second_square / total - second_mean * second_mean, np.float32(0))) + np.float32(0.5)
+    )
     return np.float32(first_mean), np.float32(second_mean), np.float32(first_scale), np.float32(second_scale)
 
 
-@_compiled
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _refine(target: Any, source: Any, side: int, matrix: Any, planes: Any, steps: int) -> None:
     """Refine a map in place by so many steps, or leave it where the two hardly overlap."""
     length = side * side
@@ -168,7 +169,7 @@ def _refine(target: Any, source: Any, side: int, matrix: Any, planes: Any, steps
         _step(sums, matrix, np.float64(length))
 
 
-@_compiled
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _add_row(target: Any, planes: Any, means: Any, sums: Any, row: int, side: int) -> None:
     """Add a row's share to the normal equations.
 
@@ -213,7 +214,7 @@ def _add_row(target: Any, planes: Any, means: Any, sums: Any, row: int, side: in
         sums[entry] += upper[entry]
 
 
-@_compiled
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _step(sums: Any, matrix: Any, length: float) -> None:
     """Solve the damped normal equations, given their upper triangle with the right side, and move the map."""
     system = np.empty((6, 7))
@@ -240,8 +241,8 @@ def _step(sums: Any, matrix: Any, length: float) -> None:
         matrix[half + 2] += system[half + 2, 6] - 0.5 * (system[half, 6] + system[half + 1, 6])
 
 
-@_compiled
-def _agreement(target: Any, source: Any, side: int, matrix: Any, planes: Any) -> float:
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _agreement(target: Any, source: Any, side: int, matrix: Any, planes: Any) -> Any:
     """Mean correlation of the windows that have texture."""
     length = side * side
     if _warp(source, side, matrix, planes) < _MIN_COVERED * length:
