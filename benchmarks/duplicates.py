@@ -1,42 +1,63 @@
-"""Precision and recall of duplicate search for each kind of edit, on the labelled copies of the real data.
+"""Precision and recall of duplicate search for each kind of edit, on labelled and on planted copies.
 
-    python benchmarks/duplicates.py [--data FOLDER] [--radius BITS]
+    python -m benchmarks.duplicates [--data FOLDER] [--images N] [--cache FOLDER] [--seed N] [--peers TOOL,...]
 
-A copy counts as found when it is in one cluster with an original of its group; a pair in one cluster counts as false
-when its groups differ. imagededup (PHash, its default) is measured in the same run where it is installed.
+On the labelled copies of the real data a copy counts as found when it is in one cluster with an original of its group.
+On the planted corpus (`benchmarks.planted`) all pairs of one shot count, found where both are in one cluster; a pair of
+different shots in one cluster is false. Both halves of the originals are shown: thresholds were fitted on `tune`.
+imagededup, czkawka and cleanvision are measured in the same run where the interpreter that TAMIS_PEER_PYTHON names, or
+this one, has them; imagededup forms no clusters, so its pairs are taken as they are. The speed is also taken on a
+folder in which one picture in twenty is a copy, beside imagededup's PHash encoding alone.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
+from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
+import cv2
+import numpy as np
+
+from benchmarks.duplicatepeers import TOOLS
+from benchmarks.planted import Row, generate, watermarked
+from benchmarks.rules import default_data
 from tamis.vision.clusters import Clustering
+from tamis.vision.copies import Picture
 from tamis.vision.dedupe import DedupeSettings, dedupe_folder
-from tamis.vision.duplicates import Search
+from tamis.vision.duplicates import Search, Signature, find_candidates, in_blocks, screen, verify_candidates
+from tamis.vision.inspect import inspect_with_glance, small_picture
 
 Groups = list[set[str]]
 
 
 def ours(folder: Path, radius: int) -> Groups:
-    search = Search(radius=radius, joint_radius=radius + 10, rotated=True)
+    search = Search(radius=radius, joint_radius=radius + 14, rotated=True)
     report = dedupe_folder(folder, DedupeSettings(search=search, clustering=Clustering(rotated=True)))
     return [{cluster["keep"], *(member["file"] for member in cluster["members"])} for cluster in report["clusters"]]
 
 
-def imagededup_phash(folder: Path) -> Groups | None:
-    try:
-        from imagededup.methods import PHash  # type: ignore[import-not-found]
-    except ImportError:
-        print("imagededup is not installed: skipped")
-        return None
-    found = PHash().find_duplicates(image_dir=str(folder), recursive=True)
-    return [{name, *others} for name, others in found.items() if others]
+def run_peer(tool: str, folder: Path) -> dict[str, Any]:
+    """Run another tool under its own interpreter; see `benchmarks.duplicatepeers`."""
+    python = os.environ.get("TAMIS_PEER_PYTHON", sys.executable)
+    script = Path(__file__).with_name("duplicatepeers.py")
+    done = subprocess.run([python, script, tool, folder], capture_output=True, text=True, check=False)
+    if done.returncode:
+        return {"skipped": done.stderr.strip().splitlines()[-1:] or "failed"}
+    return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
 def read_truth(folder: Path) -> list[dict[str, str]]:
@@ -88,24 +109,137 @@ def _sorted_pair(pair: Iterable[str]) -> tuple[str, str]:
     return first, second
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    default = Path(__file__).resolve().parents[2] / "shared" / "data"
-    parser.add_argument("--data", type=Path, default=default, help="folder of the real data")
-    parser.add_argument("--radius", type=int, default=12, help="bits in which signatures may differ")
-    options = parser.parse_args()
+def print_planted(title: str, rows: list[Row], groups: Groups, seconds: float, cpu: float) -> None:
+    """Precision and recall over all pairs, by half, and by edit: of the pairs that it makes with others of its shot."""
+    pairs = together(groups)
+    row_of = {row.file: row for row in rows}
+    shots: dict[int, list[str]] = defaultdict(list)
+    for row in rows:
+        shots[row.shot].append(row.file)
+    truth = {pair for files in shots.values() for pair in combinations(sorted(files), 2)}
+    false = sorted(pairs - truth)
+    print(f"\n{title}: {seconds:.1f} s, CPU {cpu:.1f} s, {1000 * cpu / len(rows):.1f} ms an image")
+    print(f"  pairs joined {len(pairs)}, false {len(false)}, precision {1 - len(false) / max(1, len(pairs)):.4f}")
+    print(f"  recall over all {len(truth)} pairs {len(pairs & truth) / len(truth):.4f}")
+    for half in ("tune", "held"):
+        own = {pair for pair in truth if row_of[pair[0]].half == half}
+        wrong = [pair for pair in false if row_of[pair[0]].half == half]
+        print(f"    half {half}: recall {len(pairs & own) / len(own):.4f}, false {len(wrong)}")
+    by_edit: dict[str, list[bool]] = defaultdict(list)
+    for pair in truth:
+        for row in (row_of[pair[0]], row_of[pair[1]]):
+            if row.difficulty:
+                by_edit[f"{row.difficulty:6}{row.edit}"].append(pair in pairs)
+    for edit, hits in sorted(by_edit.items()):
+        print(f"    {edit:20} recall {sum(hits) / len(hits):.3f} of {len(hits)}")
+    sources = Counter((row_of[first].source, row_of[second].source) for first, second in false)
+    for (one, other), count in sources.most_common(20):
+        print(f"    false {count:4}: {one}  {other}")
+
+
+def run_ours(folder: Path, settings: DedupeSettings) -> tuple[Groups, float, float]:
+    """Return the clusters, seconds on the clock and seconds of all cores."""
+    before, started = processor_seconds(), time.perf_counter()
+    report = dedupe_folder(folder, settings)
+    found = [{one["keep"], *(member["file"] for member in one["members"])} for one in report["clusters"]]
+    return found, time.perf_counter() - started, processor_seconds() - before
+
+
+def processor_seconds() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def print_verification(folder: Path) -> None:
+    """Processor time of each part in one thread, in milliseconds an image."""
+    paths = sorted(folder.glob("*.jpg"))
+    limits = DedupeSettings().limits
+    clock = time.process_time
+    times = [clock()]
+    signed, glances = [], []
+    for index, path in enumerate(paths):
+        record, parts, glance = inspect_with_glance(index, path.read_bytes(), limits)
+        assert record.phash is not None
+        assert record.dhash is not None
+        assert record.pixel_digest is not None
+        signed.append(Signature(index, record.phash, record.dhash, record.pixel_digest, parts))
+        glances.append(np.frombuffer(glance, np.uint8))
+    times.append(clock())
+    _, proposals = find_candidates(signed, [])
+    times.append(clock())
+    candidates = in_blocks(screen(proposals, glances.__getitem__))
+    times.append(clock())
+    picture = lru_cache(800)(lambda index: Picture(small_picture(paths[index].read_bytes())))
+    verify_candidates(candidates, picture)
+    times.append(clock())
+    names = ("inspect", "propose", "screen", "verify, decoding included")
+    print(f"\nparts, {len(proposals.pairs)} pairs proposed, {len(candidates)} verified; CPU ms an image:")
+    for name, start, end in zip(names, times, times[1:], strict=False):
+        print(f"  {name:26} {1000 * (end - start) / len(paths):6.2f}")
+
+
+def print_speed(folder: Path, data: Path, peers: bool) -> None:
+    """The whole search on a folder with 5 % copies, beside imagededup's encoding alone."""
+    originals = [path for kind in ("cars", "clothing") for path in sorted((data / kind).rglob("*.jpg"))]
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(0)
+    for number, path in enumerate(originals):
+        shutil.copyfile(path, folder / f"{number:05d}.jpg")
+        picture = cv2.imread(str(path)) if number % 20 == 0 else None
+        if picture is not None:
+            copy = watermarked(np.asarray(picture, dtype=np.uint8), random)
+            cv2.imwrite(str(folder / f"{number:05d}-copy.jpg"), copy)
+    count = len(list(folder.iterdir()))
+    _, seconds, cpu = run_ours(folder, DedupeSettings())
+    print(f"\nfolder with 5 % copies, {count} pictures: tamis {count / seconds:.0f} images/s, CPU {cpu:.1f} s")
+    found: dict[str, Any] = {"skipped": "not asked for"}
+    if peers:
+        found = run_peer("imagededup PHash", folder)
+    if "skipped" in found:
+        print(f"  imagededup PHash: {found['skipped']}: skipped")
+        return
+    print(
+        f"  imagededup PHash encoding alone {count / found['encoding']:.0f} images/s; CPU of all {found['cpu']:.1f} s"
+    )
+    print(f"  tamis is {found['encoding'] / seconds:.2f} times as fast on the clock")
+
+
+def print_labelled(options: argparse.Namespace) -> None:
     copies = options.data / "duplicates"
-    truth = read_truth(copies)
     start = time.perf_counter()
-    print_table("tamis", truth, ours(copies, options.radius), time.perf_counter() - start)
-    start = time.perf_counter()
-    theirs = imagededup_phash(copies)
-    if theirs is not None:
-        print_table("imagededup PHash", truth, theirs, time.perf_counter() - start)
+    print_table("tamis", read_truth(copies), ours(copies, options.radius), time.perf_counter() - start)
     cars = options.data / "cars"
     if cars.is_dir():
         start = time.perf_counter()
         print_byte_copies(cars, ours(cars, options.radius), time.perf_counter() - start)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=default_data(), help="folder of the real data")
+    parser.add_argument("--radius", type=int, default=16, help="bits in which signatures may differ")
+    parser.add_argument("--images", type=int, default=4000, help="pictures of the planted corpus; 0 leaves it out")
+    parser.add_argument("--cache", type=Path, help="folder to keep the corpus in; default: a temporary one")
+    parser.add_argument("--seed", type=int, default=0, help="of the planted corpus")
+    parser.add_argument("--peers", default=",".join(TOOLS), help="other tools to run, by comma; empty: none")
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    print_labelled(options)
+    if not options.images:
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        home = options.cache or Path(temporary)
+        folder = home / f"planted-{options.images}-{options.seed}"
+        rows = generate(folder, options.data, options.images, options.seed)
+        print_planted("tamis on planted copies", rows, *run_ours(folder, DedupeSettings()))
+        for tool in filter(None, options.peers.split(",")):
+            found = run_peer(tool, folder)
+            if "skipped" in found:
+                print(f"\n{tool}: {found['skipped']}: skipped")
+                continue
+            print_planted(tool, rows, [set(group) for group in found["groups"]], found["seconds"], found["cpu"])
+        print_verification(folder)
+        print_speed(Path(temporary) / "five", options.data, bool(options.peers))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Commands on the duplicates of a project: calibrate."""
+"""Commands on the duplicates of a project: list, calibrate."""
 
 from __future__ import annotations
 
@@ -20,7 +20,33 @@ _ROWS = 15
 
 @click.group()
 def duplicates() -> None:
-    """Near-duplicates of a project: their threshold, from what people say of pairs."""
+    """Near-duplicates of a project: what is kept of each cluster, and the threshold, from what people say of pairs."""
+
+
+@duplicates.command(name="list")
+@click.option("--level", type=click.Choice(["image", "region"]), default="image", help="Which.", show_default=True)
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Clusters at most.")
+@click.option("--offset", type=click.IntRange(0), default=0, show_default=True, help="Clusters to pass over.")
+@project_option
+def list_(session: Session, level: Level, limit: int, offset: int) -> None:
+    """List the clusters: the one to keep, and what each of the others is to it, with its score."""
+    from tamis.copylist import list_clusters  # noqa: PLC0415 - loaded on use
+
+    found = list_clusters(session.project, level, limit, offset)
+    lines = []
+    for one in found["clusters"]:
+        keep = one["keep"]
+        lines.append(f"{keep['id']}  {keep['url'] or keep['sha256'][:16]}")
+        lines += [
+            f"    {member['id']}  {member['url'] or member['sha256'][:16]}  {member['relation']}  {member['score']:.4f}"
+            for member in one["members"]
+        ]
+    shown = f", {len(found['clusters'])} shown" if len(found["clusters"]) < found["clusters_in_all"] else ""
+    lines.append(
+        f"{found['clusters_in_all']} clusters{shown}, {found['losers_in_all']} copies beside those kept "
+        f"(the {found['policy']}; pairs from a score of {found['threshold']:g})"
+    )
+    session.finish(found, *lines)
 
 
 @duplicates.command()

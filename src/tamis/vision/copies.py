@@ -38,7 +38,7 @@ _MAX_TILT = 15.0
 #: Merit at which no other alignment is tried.
 _CONVINCING = 0.95
 #: Displacement of the corners, in pixels of the frame, up to which two pictures may lie edge on edge.
-_FRAMED = 3.0
+_FRAMED = 10.0
 #: Below this score two pictures are no relation worth keeping.
 _SAME_SCENE = 0.01
 
