@@ -126,6 +126,13 @@ def test_regions_have_relations_of_their_own() -> None:
     assert [(relation.level, relation.first_id, relation.second_id) for relation in found] == [("region", 1, 2)]
 
 
+def test_among_many_pictures_fewer_pairs_are_proposed() -> None:
+    assert Search().among(8_000) == Search()
+    radii = [Search().among(count).part_radius for count in (100, 10_000, 1_000_000)]
+    assert radii == sorted(set(radii), reverse=True)
+    assert Search(part_radius=1).among(1_000_000).part_radius == 0
+
+
 @pytest.mark.parametrize("name", sorted(EDITS))
 def test_edits_are_proposed_by_signatures(name: str) -> None:
     rows = [signature_of(1, shot(9)), signature_of(2, EDITS[name](shot(9)))]

@@ -1,14 +1,14 @@
 """Which pictures show the same shot: candidates from signatures, leniently, then a verdict on pixels, strictly.
 
 A pair's relation depends on its two pictures alone, so that the relations of a set are the same in whatever order
-and batches its pictures come.
+and batches its pictures come, unless it grows so large in between that fewer pairs are proposed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple
@@ -34,6 +34,8 @@ Load = Callable[[int], NDArray[np.uint8]]
 
 #: Pictures kept in memory with their corners while pairs are verified, about a quarter of a megabyte each.
 CACHED_PICTURES = 800
+#: Numbers of pictures beyond which candidates are proposed less leniently, step by step.
+_LARGE = (8_000, 32_000)
 #: First pictures of pairs that are kept at hand while the second ones pass by.
 _BLOCK = 600
 
@@ -73,6 +75,12 @@ class Search:
     part_radius: int = 14
     mirrored: bool = True
     rotated: bool = False
+
+    def among(self, count: int) -> Search:
+        """Return how to look among so many pictures: strangers that meet by chance grow with its square."""
+        fewer = sum(count > size for size in _LARGE)
+        joint_radius, part_radius = self.joint_radius - 4 * fewer, self.part_radius - 2 * fewer
+        return replace(self, joint_radius=max(joint_radius, 0), part_radius=max(part_radius, 0))
 
     @property
     def orientations(self) -> tuple[Orientation, ...]:
@@ -161,6 +169,7 @@ def find_candidates(
     from tamis.vision.hashindex import HashIndex  # noqa: PLC0415
 
     everything = [*new, *known]
+    search = search.among(len(everything))
     identical = _equal_pixels(new, known, search.level)
     wholes = HashIndex(_column(row.phash for row in everything))
     known_wholes = HashIndex(_column(row.phash for row in known))

@@ -46,6 +46,8 @@ _TURNED_DETAIL = (0.95, 9.0)
 #: Merit at which a pair is as likely a copy as not, and the spread around it: fitted on edits and look-alikes.
 _MERIT_CENTRE = 0.65
 _MERIT_SPREAD = 0.05
+#: Share of the texture that must agree, whatever lies in bands along the edges.
+_LEAST_AGREEING = 0.3
 #: Merit below which colour is not looked at: it can only lessen it.
 _HOPELESS = 0.3
 #: Distortion that comes from sizes in whole pixels, and the weight of more.
@@ -112,7 +114,7 @@ def judge(frames: tuple[Grey, Grey], chromas: tuple[Grey, Grey], inward: Matrix,
         framed: the map is the one that puts edge on edge.
 
     Returns:
-        None where the two hardly overlap or have no texture to compare.
+        None where the two hardly overlap, have no texture to compare, or agree in next to nothing.
     """
     first, second = frames
     outward = inverse(inward)
@@ -121,6 +123,8 @@ def judge(frames: tuple[Grey, Grey], chromas: tuple[Grey, Grey], inward: Matrix,
     flags = np.empty((3, *first.shape), dtype=np.uint8)
     area = _correlate(first, second, outward, planes, flags)
     if area < max(1.0, _MIN_OVERLAP * smaller):
+        return None
+    if not _worth_more(planes[1], flags):
         return None
     tone_kept = _compare_tones(first, planes, flags)
     top, bottom, left, right = _without_bands(flags, planes[2])
@@ -228,6 +232,17 @@ def _correlate_row(sums: Any, y: int, height: int, planes: Any, flags: Any) -> N
         edge = flags[0, max(y - 2, 0), x] & flags[0, min(y + 2, height - 1), x]
         edge &= flags[0, y, max(x - 2, 0)] & flags[0, y, min(x + 2, width - 1)]
         flags[1, y, x] = edge and max(first, second) > texture
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _worth_more(correlation: Any, flags: Any) -> bool:
+    """Tell whether enough of the texture agrees that leaving out bands along the edges could make a copy of it."""
+    agreeing = textured = 0
+    for y in range(correlation.shape[0]):
+        for x in range(correlation.shape[1]):
+            textured += flags[1, y, x]
+            agreeing += flags[1, y, x] and correlation[y, x] > 0.5
+    return agreeing >= _LEAST_AGREEING * textured
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
