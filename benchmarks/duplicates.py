@@ -158,11 +158,11 @@ def print_verification(folder: Path) -> None:
     times = [clock()]
     signed, glances = [], []
     for index, path in enumerate(paths):
-        record, parts, glance = inspect_with_glance(index, path.read_bytes(), limits)
+        record, glance = inspect_with_glance(index, path.read_bytes(), limits)
         assert record.phash is not None
         assert record.dhash is not None
         assert record.pixel_digest is not None
-        signed.append(Signature(index, record.phash, record.dhash, record.pixel_digest, parts))
+        signed.append(Signature(index, record.phash, record.dhash, record.pixel_digest, record.parts or b""))
         glances.append(np.frombuffer(glance, np.uint8))
     times.append(clock())
     _, proposals = find_candidates(signed, [])

@@ -35,7 +35,7 @@ def real_hashes(data: Path, random: np.random.Generator) -> Hashes:
     from tamis.errors import Unreadable
     from tamis.vision.inspect import small_picture
     from tamis.vision.quality import to_luma
-    from tamis.vision.signatures import part_phashes, signatures
+    from tamis.vision.signatures import part_phashes, signatures, unpack_parts
 
     found: list[int] = []
     for path in sorted(data.rglob("*.jpg"))[::2]:
@@ -43,7 +43,7 @@ def real_hashes(data: Path, random: np.random.Generator) -> Hashes:
             grey = to_luma(small_picture(path.read_bytes()))
         except Unreadable:
             continue
-        found += [signatures(grey).phash, *part_phashes(grey)]
+        found += [signatures(grey).phash, *unpack_parts(part_phashes(grey)).tolist()]
     return np.array(found, dtype=np.int64) if found else random_hashes(random, 50_000)
 
 

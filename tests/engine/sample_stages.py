@@ -80,6 +80,7 @@ def batch_stage(batch_size: int = 4) -> Stage:
 
 def _pair(_: Context, whole: Whole) -> Sequence[Relation | ClusterMember]:
     """Relate neighbours among all images: known ones only to new ones."""
+    whole.told(0.5)
     ids = sorted(row.image_id for row in [*whole.new, *whole.known])
     new = {row.image_id for row in whole.new}
     pairs = [(a, b) for a, b in zip(ids[::2], ids[1::2], strict=False)]

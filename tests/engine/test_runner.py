@@ -130,6 +130,23 @@ def test_a_stop_keeps_what_is_finished(make_project: MakeProject) -> None:
     assert run_stage(project, map_stage()).rows == 8 - done
 
 
+def test_a_collapse_tells_how_far_it_is_and_can_be_stopped(make_project: MakeProject) -> None:
+    project = make_project()
+    add_images(project.engine, ["ok"] * 8)
+    stop = threading.Event()
+    seen: list[int] = []
+
+    def progress(done: int, total: int | None, text: str) -> None:
+        seen.append(done)
+
+    run_stage(project, collapse_stage(), limit=4, progress=progress)
+    assert seen == [0, 2, 4]
+    stop.set()
+    with pytest.raises(Interrupted, match="pair stopped at 50%"):
+        run_stage(project, collapse_stage(), stop=stop)
+    assert run_stage(project, collapse_stage()).rows == 4
+
+
 def test_a_collapse_gets_new_and_known_rows(make_project: MakeProject, database_address: str) -> None:
     project = make_project(database=database_address)
     add_images(project.engine, ["ok"] * 4)

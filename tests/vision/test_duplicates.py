@@ -59,6 +59,13 @@ def in_batches(order: list[int], cuts: list[int], search: Search) -> list[Relati
 ALL_AT_ONCE = find_relations(list(SIGNATURES.values()), [], load, TURNING)
 
 
+def test_threads_change_nothing_and_the_share_that_is_done_is_told() -> None:
+    told: list[float] = []
+    assert find_relations(list(SIGNATURES.values()), [], load, TURNING, threads=3, told=told.append) == ALL_AT_ONCE
+    assert told == sorted(told)
+    assert told[-1] == 1.0
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_relations_do_not_depend_on_order_or_batches(seed: int) -> None:
     generator = random.Random(seed)

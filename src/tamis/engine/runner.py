@@ -158,7 +158,7 @@ def run_stage(
         run = _Run(stage, project, fingerprint, lease, progress, plan, token, survey, limit, workshop)
         run.show()
         if stage.shape is Shape.COLLAPSE:
-            _run_collapse(run)
+            _run_collapse(run, stop or threading.Event())
         else:
             _run_batches(run, stop or threading.Event())
     return StageReport(stage.name, dict(run.counts), time.perf_counter() - started, computing=run.computing)
@@ -282,8 +282,15 @@ def _entry(run: _Run, outcome: Outcome) -> Entry:
 # --- collapse -----------------------------------------------------------------------------------------------------
 
 
-def _run_collapse(run: _Run) -> None:
+def _run_collapse(run: _Run, stop: threading.Event) -> None:
     """Hand a collapse its new rows with all it knows, and write its answer with their ledger rows at once."""
+
+    def told(share: float) -> None:
+        if stop.is_set():
+            raise Interrupted(f"{run.stage.name} stopped at {share:.0%}; it begins anew")
+        if run.progress is not None:
+            run.progress(int(share * run.total), run.total, "")
+
     stage, settings = run.stage, run.project.settings
     assert stage.collapse is not None
     started = time.perf_counter()
@@ -307,7 +314,8 @@ def _run_collapse(run: _Run) -> None:
         _commit(run, [])
         return
     computed = time.process_time()
-    records = stage.collapse(context_of(run.project), Whole(new, known, side))
+    whole = Whole(new, known, side, worker_count(run.project), told)
+    records = stage.collapse(context_of(run.project), whole)
     run.computing += time.process_time() - computed
     subjects = list(run.earlier)
     outputs: dict[int, Sequence[object]] = dict.fromkeys(subjects, ())

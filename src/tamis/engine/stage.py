@@ -29,6 +29,8 @@ Input = Any
 Results = Sequence[Sequence[Record] | RowError]
 Compute = Callable[[Sequence[Input]], Results]
 Setup = Callable[["Context"], Compute]
+#: Hears which share of a computation is done, 0 to 1; raises Interrupted where it shall end.
+Told = Callable[[float], None]
 
 
 class Shape(StrEnum):
@@ -56,12 +58,15 @@ Side = Mapping[str, Sequence[sa.Row[Any]]]
 class Whole:
     """The input of a collapse: pending rows, rows done before, and the side inputs that the stage asked for by name.
 
-    There may be a million of each: what a collapse makes of every row stays small, and it looks up what it needs.
+    There may be a million of each: what a collapse makes of every row stays small, and it looks up what it needs. It
+    may use so many `threads`, and tells `told` from time to time how far it is.
     """
 
     new: Packed[Input]
     known: Packed[Input]
     side: Side
+    threads: int = 1
+    told: Told = lambda _: None
 
     def find(self, identity: int) -> Input:
         """Return the input with that id, new or known; raises KeyError if there is none."""

@@ -74,7 +74,7 @@ def relate(
     new = [row.signature() for row in whole.new]
     known = [row.signature() for row in whole.known]
     search = Search(level, settings.radius, mirrored=settings.mirrored, rotated=settings.rotated)
-    found = find_relations(new, known, load, search)
+    found = find_relations(new, known, load, search, threads=whole.threads, told=whole.told)
     fresh = {signature.id for signature in new}
     kept = [_relation(row) for row in whole.side["relations"] if fresh.isdisjoint((row.first_id, row.second_id))]
     clustering = Clustering(

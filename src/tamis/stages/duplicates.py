@@ -39,9 +39,8 @@ class SignedImage:
     def signature(self) -> Signature:
         """What candidates are found by."""
         from tamis.vision.duplicates import Signature  # noqa: PLC0415 - numba loads on use
-        from tamis.vision.inspect import unpack_parts  # noqa: PLC0415
 
-        return Signature(self.image_id, self.phash, self.dhash, self.pixel_digest, unpack_parts(self.parts))
+        return Signature(self.image_id, self.phash, self.dhash, self.pixel_digest, self.parts)
 
 
 def _select(_: Settings) -> sa.Select[Any]:

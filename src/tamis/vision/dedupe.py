@@ -28,6 +28,7 @@ from tamis.vision.duplicates import (
     Candidate,
     Search,
     Signature,
+    by_pair,
     find_candidates,
     in_blocks,
     screen,
@@ -44,7 +45,6 @@ _EXTENSIONS = frozenset(
     ".avif .bmp .gif .heic .heif .jfif .jpe .jpeg .jpg .jxl .png .tif .tiff .webp".split()  # noqa: SIM905
 )
 _FILES_PER_TASK = 32
-_PAIRS_PER_TASK = 64
 #: Below this many files a second process costs more than it gives.
 _WORTH_PROCESSES = 100
 
@@ -55,7 +55,6 @@ class _Inspected:
 
     digest: str
     record: Inspection
-    parts: tuple[int, ...] = ()
     glance: bytes = b""
 
 
@@ -174,7 +173,8 @@ class _Files:
                 assert record.phash is not None
                 assert record.dhash is not None
                 assert record.pixel_digest is not None
-                self.signatures.append(Signature(index, record.phash, record.dhash, record.pixel_digest, found.parts))
+                assert record.parts is not None
+                self.signatures.append(Signature(index, record.phash, record.dhash, record.pixel_digest, record.parts))
                 pixels = (record.width or 0) * (record.height or 0)
                 self.facts[index] = Facts(pixels, record.sharpness or 0.0, record.text_share or 0.0)
 
@@ -255,25 +255,13 @@ def _verify_all(
     relations: list[Relation] = []
     done = 0
     verify = partial(_verify_files, limits=settings.limits)
-    tasks = [(task, _paths_of(task, paths)) for task in _by_pair(in_blocks(candidates))]
+    tasks = [(task, _paths_of(task, paths)) for task in by_pair(in_blocks(candidates))]
     for (task, _), found in zip(tasks, (pool.map if pool else map)(verify, tasks), strict=True):
         relations += found
         done += len(task)
         if progress is not None:
             progress("verify", done, len(candidates))
     return relations
-
-
-def _by_pair(candidates: Sequence[Candidate]) -> Iterator[list[Candidate]]:
-    """Deal candidates out as they come, all orientations of a pair to one task."""
-    task: list[Candidate] = []
-    for _, same_pair in groupby(candidates, key=lambda candidate: (candidate.first_id, candidate.second_id)):
-        task += same_pair
-        if len(task) >= _PAIRS_PER_TASK:
-            yield task
-            task = []
-    if task:
-        yield task
 
 
 def _paths_of(task: Sequence[Candidate], paths: Sequence[Path]) -> dict[int, Path]:

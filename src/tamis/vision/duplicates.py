@@ -6,11 +6,13 @@ and batches its pictures come, unless it grows so large in between that fewer pa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import sha256
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +22,7 @@ from tamis.records import Level, Relation
 from tamis.vision.copies import INVERSE, Orientation, Picture, Verdict, unit_turn, verify
 from tamis.vision.quality import to_luma, to_reference
 from tamis.vision.signatures import (
+    PART_BYTES,
     WINDOWS,
     as_unsigned,
     mirrored_dhash,
@@ -27,10 +30,13 @@ from tamis.vision.signatures import (
     part_phashes,
     signatures,
     turned_phashes,
+    unpack_parts,
 )
 
 #: Returns the small picture of an id, RGB, at best 256 pixels along the long side.
 Load = Callable[[int], NDArray[np.uint8]]
+#: Hears which share of the work is done, 0 to 1.
+Told = Callable[[float], None]
 
 #: Pictures kept in memory with their corners while pairs are verified, about a quarter of a megabyte each.
 CACHED_PICTURES = 800
@@ -38,21 +44,23 @@ CACHED_PICTURES = 800
 _LARGE = (8_000, 32_000)
 #: First pictures of pairs that are kept at hand while the second ones pass by.
 _BLOCK = 600
+#: Pictures or pairs that a worker takes at once.
+_PER_TASK = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
     """What candidates are found by: an image's or region's id and signatures.
 
-    `parts` holds the DCT signatures of its windows (`signatures.part_phashes`); without them, crops beyond 5 % and
-    frames are seldom proposed.
+    `parts` holds the DCT signatures of its windows (`signatures.part_phashes`), packed; without them, crops beyond 5 %
+    and frames are seldom proposed.
     """
 
     id: int
     phash: int
     dhash: int
     pixel_digest: str
-    parts: tuple[int, ...] = ()
+    parts: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,21 +152,47 @@ def signature_of(identity: int, image_rgb: NDArray[np.uint8]) -> Signature:
 
 
 def find_relations(
-    new: Sequence[Signature], known: Sequence[Signature], load: Load, search: Search = DEFAULT_SEARCH
+    new: Sequence[Signature],
+    known: Sequence[Signature],
+    load: Load,
+    search: Search = DEFAULT_SEARCH,
+    *,
+    threads: int = 1,
+    told: Told = lambda _: None,
 ) -> list[Relation]:
     """Return the relations of new pictures among themselves and to known ones, sorted by their ids.
 
     Relations among the known are taken as found. Ids must be distinct. `load` is asked for a picture only when a pair
-    has to be verified. Pairs that share much and yet are no copies come as `same_scene`.
+    has to be verified, by so many `threads` at once. Pairs that share much and yet are no copies come as `same_scene`.
+    `told` hears the share of the work that is done, and may raise to end it.
     """
 
     @lru_cache(maxsize=CACHED_PICTURES)
     def picture(identity: int) -> Picture:
         return Picture(load(identity))
 
+    def glances(ids: Sequence[int]) -> list[NDArray[np.uint8]]:
+        return [picture(identity).glance for identity in ids]
+
+    def verified(task: Sequence[Candidate]) -> list[Relation]:
+        return verify_candidates(task, picture, search.level)
+
     identical, proposals = find_candidates(new, known, search)
-    candidates = screen(proposals, lambda identity: picture(identity).glance)
-    return sorted(identical + verify_candidates(in_blocks(candidates), picture, search.level), key=_by_ids)
+    ids = np.unique(proposals.pairs).tolist()
+    parts = [ids[start : start + _PER_TASK] for start in range(0, len(ids), _PER_TASK)]
+    with ExitStack() as stack:
+        pool = ThreadPoolExecutor(threads)
+        stack.callback(pool.shutdown, cancel_futures=True)
+        seen: dict[int, NDArray[np.uint8]] = {}
+        for part, found in zip(parts, pool.map(glances, parts), strict=True):
+            seen |= dict(zip(part, found, strict=True))
+            told(0.5 * len(seen) / len(ids))
+        tasks = list(by_pair(in_blocks(screen(proposals, seen.__getitem__, threads))))
+        relations = identical
+        for done, results in enumerate(pool.map(verified, tasks), 1):
+            relations += results
+            told(0.5 + 0.5 * done / len(tasks))
+    return sorted(relations, key=_by_ids)
 
 
 def find_candidates(
@@ -174,7 +208,7 @@ def find_candidates(
     wholes = HashIndex(_column(row.phash for row in everything))
     known_wholes = HashIndex(_column(row.phash for row in known))
     gradients = _column(row.dhash for row in everything)
-    parts = HashIndex(_column(part for row in everything for part in row.parts))
+    parts = HashIndex(unpack_parts(b"".join(row.parts for row in everything)))
     owners, windows = _owners(everything)
     found = _Found(_column(row.id for row in everything))
     for orientation in search.orientations:
@@ -190,7 +224,8 @@ def find_candidates(
         pairs = parts.query(turned, search.part_radius)
         found.add(pairs.first, owners[pairs.second], pairs.distance, orientation, -windows[pairs.second])
         if known:
-            turned_parts = _column(turned_phash(part, orientation) for row in new for part in row.parts)
+            own_parts = unpack_parts(b"".join(row.parts for row in new)).tolist()
+            turned_parts = _column(turned_phash(part, orientation) for part in own_parts)
             pairs = known_wholes.query(turned_parts, search.part_radius)
             ours, theirs = owners[pairs.first], pairs.second + len(new)
             found.add(ours, theirs, pairs.distance, orientation, windows[pairs.first])
@@ -199,10 +234,9 @@ def find_candidates(
 
 def _owners(rows: Sequence[Signature]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return of each part whose it is, and the number of its window from one on."""
-    counts = [len(row.parts) for row in rows]
-    numbers = [np.arange(1, count + 1) for count in counts]
-    owners = np.repeat(np.arange(len(rows)), counts)
-    return owners, np.concatenate(numbers) if numbers else np.zeros(0, dtype=np.int64)
+    counts = np.fromiter((len(row.parts) // PART_BYTES for row in rows), dtype=np.int64)
+    before = np.cumsum(counts) - counts
+    return np.repeat(np.arange(len(rows)), counts), np.arange(counts.sum()) - np.repeat(before, counts) + 1
 
 
 class _Found:
@@ -309,6 +343,18 @@ def in_blocks(candidates: Iterable[Candidate], block: int = _BLOCK) -> list[Cand
     return sorted(
         candidates, key=lambda pair: (block_of[pair.first_id], pair.second_id, pair.first_id, pair.orientation)
     )
+
+
+def by_pair(candidates: Iterable[Candidate], size: int = _PER_TASK) -> Iterator[list[Candidate]]:
+    """Deal candidates out as they come, about `size` at once, all orientations of a pair together."""
+    task: list[Candidate] = []
+    for _, same_pair in groupby(candidates, key=lambda candidate: (candidate.first_id, candidate.second_id)):
+        task += same_pair
+        if len(task) >= size:
+            yield task
+            task = []
+    if task:
+        yield task
 
 
 def verify_candidates(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from hashlib import sha256
 
@@ -29,38 +28,13 @@ def inspect_image(image_id: int, data: bytes, limits: Limits = DEFAULT_LIMITS) -
     return _record(image_id, decoded)
 
 
-def inspect_with_parts(
-    image_id: int, data: bytes, limits: Limits = DEFAULT_LIMITS
-) -> tuple[Inspection, tuple[int, ...]]:
-    """Return what `inspect_image` does and the signatures of the picture's parts, empty when it is unreadable."""
+def inspect_with_glance(image_id: int, data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[Inspection, bytes]:
+    """Return what `inspect_image` does and the picture's glance (`signatures.glance`), empty if it is unreadable."""
     try:
         decoded = _decode_reduced(data, limits)
     except Unreadable as error:
-        return Inspection(image_id, readable=False, reason=error.reason), ()
-    record = _record(image_id, decoded)
-    return record, unpack_parts(record.parts or b"")
-
-
-def inspect_with_glance(
-    image_id: int, data: bytes, limits: Limits = DEFAULT_LIMITS
-) -> tuple[Inspection, tuple[int, ...], bytes]:
-    """Return what `inspect_with_parts` does and the picture's glance (`signatures.glance`)."""
-    try:
-        decoded = _decode_reduced(data, limits)
-    except Unreadable as error:
-        return Inspection(image_id, readable=False, reason=error.reason), (), b""
-    record = _record(image_id, decoded)
-    return record, unpack_parts(record.parts or b""), glance(to_luma(decoded.image_rgb)).tobytes()
-
-
-def pack_parts(phashes: Sequence[int]) -> bytes:
-    """Return signatures of parts as they are stored: signed 64-bit integers, little-endian, one after the other."""
-    return np.array(phashes, "<i8").tobytes()
-
-
-def unpack_parts(stored: bytes) -> tuple[int, ...]:
-    """Return stored signatures of parts as numbers."""
-    return tuple(np.frombuffer(stored, "<i8").tolist())
+        return Inspection(image_id, readable=False, reason=error.reason), b""
+    return _record(image_id, decoded), glance(to_luma(decoded.image_rgb)).tobytes()
 
 
 def _record(image_id: int, decoded: Decoded) -> Inspection:
@@ -74,7 +48,7 @@ def _record(image_id: int, decoded: Decoded) -> Inspection:
         height=header.height,
         orientation=header.orientation,
         pixel_digest=pixel_digest(decoded),
-        parts=pack_parts(part_phashes(views.reference)),
+        parts=part_phashes(views.reference),
         **asdict(measure(views, decoded.denominator)),
         **asdict(signatures(views.reference)),
     )

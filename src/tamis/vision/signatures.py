@@ -19,6 +19,8 @@ _SQUARE = 80
 #: Sides of the squares of a glance.
 COARSE, FINE = 20, 40
 _UNSIGNED = 1 << 64
+#: Bytes of one packed signature.
+PART_BYTES = 8
 #: Windows of a picture as shares of its sides: left, top, side. Each size is laid out from edge to edge.
 WINDOWS = (
     (0.05, 0.05, 0.9),
@@ -65,8 +67,8 @@ def signatures(image_grey: NDArray[np.uint8]) -> Signatures:
     return Signatures(phash, mirrored_phash(phash), _pack(cells[:, :-1] > cells[:, 1:]))
 
 
-def part_phashes(image_grey: NDArray[np.uint8]) -> tuple[int, ...]:
-    """Return the DCT signatures of 23 windows of a grey picture, centred and off centre, in a fixed order.
+def part_phashes(image_grey: NDArray[np.uint8]) -> bytes:
+    """Return the DCT signatures of 23 windows of a grey picture, centred and off centre, packed in a fixed order.
 
     A copy that was cropped looks like one of the original's windows, and a picture with a frame has a window that
     looks like the original.
@@ -80,8 +82,12 @@ def part_phashes(image_grey: NDArray[np.uint8]) -> tuple[int, ...]:
     coefficients = (across.reshape(-1, _GRID, _LOW).transpose(0, 2, 1) @ _WAVES.T).transpose(0, 2, 1)
     positive = coefficients > _NOTHING
     positive[:, 0, 0] = False
-    parts: list[int] = np.packbits(positive.reshape(-1, 64), axis=1, bitorder="little").view("<i8").ravel().tolist()
-    return tuple(parts)
+    return np.packbits(positive.reshape(-1, 64), axis=1, bitorder="little").tobytes()
+
+
+def unpack_parts(packed: bytes) -> NDArray[np.int64]:
+    """Return packed signatures as numbers: they are signed 64-bit integers, little-endian, one after the other."""
+    return np.frombuffer(packed, "<i8").astype(np.int64, copy=False)
 
 
 def glance(image_grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
