@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tamis.database import reading, writing
@@ -83,7 +83,8 @@ def _run_step(project: Project, name: str, limit: int | None, monitor: Monitor, 
         from tamis.crawl.run import crawl  # noqa: PLC0415
 
         crawled = crawl(project, limits=RunLimits(limit), progress=progress, stop=stop)
-        return _network_report(name, crawled.pages, crawled.failures, crawled.seconds, crawled.stopped)
+        report = _network_report(name, crawled.pages, crawled.failures, crawled.seconds, crawled.stopped)
+        return replace(report, warnings=tuple(crawled.warnings))
     if name == "download":
         from tamis.crawl.download import download  # noqa: PLC0415
 

@@ -20,7 +20,7 @@ from tamis.crawl.yields import MAX_CHANCE, Yield, chance_of_fall, falls, latest_
 from tamis.project import Project
 from tests.conftest import MakeProject
 from tests.crawl.driven import HOME, drive, page, path_of, rows
-from tests.crawl.rude_server import item_page, results_page
+from tests.crawl.rude_server import RudeServer, answer, fixed, item_page, results_page
 
 SETTINGS = f"""
 [source.shop]
@@ -127,6 +127,24 @@ def test_a_field_that_is_gone_is_one_clear_line(project: Project, capsys: pytest
     assert document["passes"][0]["changed"] == 30
     assert crawl(project) == [], "it is quiet again when the field is back"
     assert latest_warnings(project) == []
+
+
+@pytest.mark.slow
+def test_a_run_of_the_whole_pipeline_tells_it_too(
+    make_project: MakeProject, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with RudeServer() as server:
+        server.routes["/"] = fixed(answer(results_page([f"/item/{n}" for n in range(40)])), keep=True)
+        for number in range(40):
+            body = item_page(f"Thing {number}")
+            broken = body.replace('"price"', '"preis"').replace("1000 €", "")
+            server.routes[f"/item/{number}"] = fixed(answer(broken if number >= 20 else body), keep=True)
+        project = make_project(
+            f'[source.shop]\naddress = "{server.url("/")}"\n[crawl]\nallow_private = true\ndelay = 0\nconcurrency = 1\n'
+        )
+        for limit, loud in ((["--limit", "21"], False), ([], True)):
+            assert run(["run", "crawl", *limit, "--project", str(project.folder)]) == 0
+            assert ("warning: source shop" in capsys.readouterr().out) is loud
 
 
 def test_a_recipe_that_a_replay_breaks_is_told(project: Project) -> None:

@@ -55,6 +55,7 @@ def run(session: Session, steps: tuple[str, ...], limit: int | None, engine: str
     session.finish(
         {"stages": [asdict(report) for report in reports]},
         *table(("stage", "rows", "failed", "time", ""), rows),
+        *(f"warning: {line}" for report in reports for line in report.warnings),
     )
     return 1 if any(report.failed for report in reports) else 0
 

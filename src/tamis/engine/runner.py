@@ -41,13 +41,17 @@ FEW = 8
 
 @dataclass(frozen=True, slots=True)
 class StageReport:
-    """What a run of one stage did; `computing` are the processor seconds of the stage's own functions."""
+    """What a run of one step did; `computing` are the processor seconds of a stage's own functions.
+
+    `warnings` say what a person should look at although nothing failed.
+    """
 
     stage: str
     counts: Mapping[str, int]
     seconds: float
     idle: str | None = None
     computing: float = 0.0
+    warnings: Sequence[str] = ()
 
     @property
     def rows(self) -> int:
