@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tamis.errors import ProjectError, UserError
 from tamis.labels import Attribute
-from tamis.records import digest
+from tamis.records import KeeperPolicy, digest
 
 FILE_NAME = "tamis.toml"
 #: Environment variable that overrides the address of the database.
@@ -136,9 +136,7 @@ class DuplicatesSettings(Section):
     threshold: Share = decides(0.5, "score from which a verified pair counts as a copy")
     mirrored: bool = computes(True, "whether mirrored copies join")
     rotated: bool = computes(False, "whether copies turned by quarters join")
-    keeper: Literal["largest", "sharpest", "cleanest", "first"] = decides(
-        "largest", "which one stays; the cleanest is the one with the fewest marks"
-    )
+    keeper: KeeperPolicy = decides("largest", "which one stays; the cleanest is the one with the fewest marks")
 
 
 class RegionDuplicatesSettings(DuplicatesSettings):

@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -349,6 +350,24 @@ def test_the_command_moves_and_undoes(tmp_path: Path, capsys: pytest.CaptureFixt
     for wrong in (["dedupe"], ["dedupe", str(folder), "--undo", told["undo"]]):
         assert run(wrong) == 2
     assert "name the FOLDER" in capsys.readouterr().err
+
+
+def test_the_command_takes_a_policy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    PillowImage.fromarray(resized(shot(1))).save(tmp_path / "a.png")
+    PillowImage.fromarray(shot(1)).save(tmp_path / "b.png")
+    PillowImage.fromarray(shot(1)[:, ::-1]).save(tmp_path / "c.png")
+    PillowImage.fromarray(np.rot90(shot(1))).save(tmp_path / "d.png")
+
+    def kept(*options: str) -> list[tuple[str, list[str]]]:
+        assert run(["dedupe", str(tmp_path), "--json", *options]) == 0
+        clusters = json.loads(capsys.readouterr().out)["clusters"]
+        return [(one["keep"], [member["file"] for member in one["members"]]) for one in clusters]
+
+    assert kept() == [("b.png", ["a.png", "c.png"])]
+    assert kept("--keeper", "first") == [("a.png", ["b.png", "c.png"])]
+    assert kept("--no-mirrored") == [("b.png", ["a.png"])]
+    assert kept("--rotated") == [("b.png", ["a.png", "c.png", "d.png"])]
+    assert kept("--threshold", "1") == []
 
 
 def written(away: Path) -> int:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from tamis.commands.session import Session
+from tamis.records import KeeperPolicy
 
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
@@ -20,8 +21,15 @@ _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
               help="Put the copies aside into DIR, with an undo file; the ones to keep stay.")  # fmt: skip
 @click.option("--undo", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE",
               help="Put back what --move put aside; FILE is its undo file.")  # fmt: skip
+@click.option("--keeper", type=click.Choice(get_args(KeeperPolicy)), default="largest", show_default=True,
+              help="Which copy stays; the cleanest is the one with the fewest marks.")  # fmt: skip
+@click.option("--threshold", type=click.FloatRange(0, 1), default=0.5, show_default=True,
+              help="Score from which a pair counts as copies.")  # fmt: skip
+@click.option("--mirrored/--no-mirrored", default=True, help="Whether mirrored copies count.", show_default=True)
+@click.option("--rotated/--no-rotated", default=False, help="Whether copies turned by quarters count.",
+              show_default=True)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")
-def dedupe(folder: Path | None, aside: Path | None, undo: Path | None, as_json: bool) -> int:
+def dedupe(folder: Path | None, aside: Path | None, undo: Path | None, as_json: bool, **policy: Any) -> int:
     """Find copies among the pictures of FOLDER: exact, re-encoded, resized, cropped, marked, mirrored.
 
     Each cluster names the one to keep, and what the others are to it. Nothing is moved or deleted, unless --move
@@ -37,14 +45,16 @@ def dedupe(folder: Path | None, aside: Path | None, undo: Path | None, as_json: 
             return _undo(session, undo)
         if folder is None:
             raise click.UsageError("name the FOLDER that holds the pictures, or an undo file with --undo")
-        return _dedupe(session, folder, aside)
+        return _dedupe(session, folder, aside, policy)
     finally:
         session.close()
 
 
-def _dedupe(session: Session, folder: Path, aside: Path | None) -> int:
+def _dedupe(session: Session, folder: Path, aside: Path | None, policy: dict[str, Any]) -> int:
     from tamis.vision.aside import put_aside  # noqa: PLC0415 - loaded on use
-    from tamis.vision.dedupe import dedupe_folder  # noqa: PLC0415
+    from tamis.vision.clusters import Clustering  # noqa: PLC0415
+    from tamis.vision.dedupe import DedupeSettings, dedupe_folder  # noqa: PLC0415
+    from tamis.vision.duplicates import Search  # noqa: PLC0415
 
     show = session.progress("dedupe")
 
@@ -53,7 +63,8 @@ def _dedupe(session: Session, folder: Path, aside: Path | None) -> int:
             raise click.Abort  # nothing is changed yet
         show(done, total, text)
 
-    report = dedupe_folder(folder, progress=tell)
+    search = Search(mirrored=policy["mirrored"], rotated=policy["rotated"])
+    report = dedupe_folder(folder, DedupeSettings(search, Clustering(**policy)), tell)
     lines = []
     for cluster in report["clusters"]:
         lines.append(cluster["keep"])

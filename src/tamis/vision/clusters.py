@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
-from tamis.records import ClusterMember, Level, Relation, RelationKind
+from tamis.records import ClusterMember, KeeperPolicy, Level, Relation, RelationKind
 
-KeeperPolicy = Literal["largest", "sharpest", "cleanest", "first"]
 Pair = tuple[int, int]
 
 #: Kinds that are copies in every setting.
