@@ -193,6 +193,19 @@ def upsert(connection: Connection, table: sa.Table, rows: Sequence[Row], keys: l
                 connection.execute(my.on_duplicate_key_update({n: my.inserted[n] for n in changed}), part)
 
 
+def update_rows(connection: Connection, table: sa.Table, rows: Sequence[Row]) -> None:
+    """Set columns of rows that are there, found by their `id`; each row names the columns that it sets."""
+    by_columns: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        values = {f"set_{name}": value for name, value in row.items()}
+        by_columns.setdefault(tuple(row), []).append(values)
+    for names, sets in by_columns.items():
+        values = {name: sa.bindparam(f"set_{name}") for name in names if name != "id"}
+        statement = sa.update(table).where(table.c.id == sa.bindparam("set_id")).values(values)
+        for part in chunks(sets):
+            connection.execute(statement, part)
+
+
 def ids_of(connection: Connection, key: sa.Column[Any], values: Sequence[Any]) -> dict[Any, int]:
     """Return value of a unique column -> id, for the rows that exist."""
     found: dict[Any, int] = {}

@@ -13,7 +13,7 @@ from tamis import schema
 from tamis.crawl.history import WATCHED, Cause, ItemChange, differences, last_vanish_causes, record
 from tamis.crawl.identity import photo_identity
 from tamis.crawl.urls import BadUrl, host_of, request_url, url_key
-from tamis.database import chunks, ids_of, insert_new
+from tamis.database import chunks, ids_of, insert_new, update_rows
 from tamis.engine.extents import touch
 from tamis.records import Item, digest
 
@@ -94,9 +94,10 @@ def save_items(
         ]
         insert_new(connection, schema.item, fresh)
         ids = ids_of(connection, schema.item.c.item_key, list(by_key))
-        touch(connection, "item", ids.values())
         galleries = _save_pictures(connection, {ids[key]: one.pictures for key, one in by_key.items()}, now)
         changes: list[ItemChange] = []
+        updates: list[dict[str, Any]] = []
+        touched = [item_id for key, item_id in ids.items() if key not in before]
         gone = {row["id"] for row in before.values() if row["vanished_at"] is not None}
         causes = last_vanish_causes(connection, gone)
         # What is not listed returns when it is listed again, and what the web has lost not by being read again.
@@ -104,14 +105,17 @@ def save_items(
         for key, row in before.items():
             after = _item_row(by_key[key], source.id)
             fields = differences(row, after) | galleries[row["id"]].difference()
-            seen: dict[str, float | None] = {"last_seen": now} if cause == "crawl" else {}
-            if row["id"] in back:
-                seen["vanished_at"] = None
-            connection.execute(sa.update(schema.item).where(schema.item.c.id == row["id"]).values(**after, **seen))
+            seen = {"last_seen": now} if cause == "crawl" else {}
+            again = {"vanished_at": None} if row["id"] in back else {}
+            updates.append({"id": row["id"], **after, **seen, **again})
+            if row["digest"] != after["digest"]:
+                touched.append(row["id"])
             if fields or row["id"] in back:
                 kind: Literal["returned", "changed"] = "returned" if row["id"] in back else "changed"
                 body = by_key[key].body_before
                 changes.append(ItemChange(row["id"], now, kind, cause, fields=fields, body_sha256=body))
+        update_rows(connection, schema.item, updates)
+        touch(connection, "item", touched)
         record(connection, changes)
         new_items += len(fresh)
         changed_items += len(changes)
@@ -122,7 +126,7 @@ def save_items(
 def _known_items(connection: Connection, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
     """The watched columns of the items that are there, by key."""
     table = schema.item
-    columns = [table.c[name] for name in ("item_key", "id", "vanished_at", *WATCHED)]
+    columns = [table.c[name] for name in ("item_key", "id", "digest", "vanished_at", *WATCHED)]
     rows = connection.execute(sa.select(*columns).where(table.c.item_key.in_(list(keys))))
     return {row.item_key: dict(row._mapping) for row in rows}
 
