@@ -178,20 +178,29 @@ def print_verification(folder: Path) -> None:
         print(f"  {name:26} {1000 * (end - start) / len(paths):6.2f}")
 
 
-def print_speed(folder: Path, data: Path, peers: bool) -> None:
-    """The whole search on a folder with 5 % copies, beside imagededup's encoding alone."""
+def print_speed(folder: Path, data: Path, peers: bool, side: int | None = None) -> None:
+    """The whole search on a folder with 5 % copies, beside imagededup's encoding alone.
+
+    The photos are taken as they are, or half of them brought to `side` pixels along the long side.
+    """
     originals = [path for kind in ("cars", "clothing") for path in sorted((data / kind).rglob("*.jpg"))]
     folder.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(0)
-    for number, path in enumerate(originals):
-        shutil.copyfile(path, folder / f"{number:05d}.jpg")
-        picture = cv2.imread(str(path)) if number % 20 == 0 else None
-        if picture is not None:
+    for number, path in enumerate(originals[:: 2 if side else 1]):
+        target = folder / f"{number:05d}.jpg"
+        if side is None:
+            shutil.copyfile(path, target)
+        elif (picture := cv2.imread(str(path))) is not None:
+            scale = side / max(picture.shape[:2])
+            larger = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+            cv2.imwrite(str(target), larger, [cv2.IMWRITE_JPEG_QUALITY, 92])
+        if number % 20 == 0 and (picture := cv2.imread(str(target))) is not None:
             copy = watermarked(np.asarray(picture, dtype=np.uint8), random)
             cv2.imwrite(str(folder / f"{number:05d}-copy.jpg"), copy)
     count = len(list(folder.iterdir()))
     _, seconds, cpu = run_ours(folder, DedupeSettings())
-    print(f"\nfolder with 5 % copies, {count} pictures: tamis {count / seconds:.0f} images/s, CPU {cpu:.1f} s")
+    size = f"{side} pixels long" if side else "as they are"
+    print(f"\nfolder with 5 % copies, {count} pictures {size}: tamis {count / seconds:.0f} images/s, CPU {cpu:.1f} s")
     found: dict[str, Any] = {"skipped": "not asked for"}
     if peers:
         found = run_peer("imagededup PHash", folder)
@@ -239,7 +248,8 @@ def main() -> None:
                 continue
             print_planted(tool, rows, [set(group) for group in found["groups"]], found["seconds"], found["cpu"])
         print_verification(folder)
-        print_speed(Path(temporary) / "five", options.data, bool(options.peers))
+        print_speed(Path(temporary) / "small", options.data, bool(options.peers))
+        print_speed(Path(temporary) / "large", options.data, bool(options.peers), 1280)
 
 
 if __name__ == "__main__":
