@@ -14,6 +14,8 @@ from typing import Any, Literal
 Box = tuple[float, float, float, float]
 Level = Literal["image", "region"]
 RelationKind = Literal["same_pixels", "recompressed", "edited", "mirrored", "rotated", "same_scene"]
+#: A box of which a better one of its class covers this share is a part of the same object.
+PART_SHARE = 0.9
 #: Which member of a cluster stays.
 KeeperPolicy = Literal["largest", "sharpest", "cleanest", "first"]
 RegionKind = Literal["whole", "detected", "drawn"]

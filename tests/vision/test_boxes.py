@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from tamis.records import PART_SHARE
 from tamis.vision import boxes as bx
 
 coordinates = st.floats(-50, 250, width=32)
@@ -85,7 +86,7 @@ def test_every_box_that_goes_shows_what_a_better_one_shows(seed: int, count: int
     overlaps = bx.iou(boxes, boxes)
     covered = bx.intersection(boxes, boxes) / np.maximum(bx.area(boxes), 1e-9)[:, None]
     for index in range(count):
-        same = (overlaps[index] >= min_iou) | ((covered[index] >= bx.INSIDE) & (classes == classes[index]))
+        same = (overlaps[index] >= min_iou) | ((covered[index] >= PART_SHARE) & (classes == classes[index]))
         assert (index not in kept) == bool((same & (scores > scores[index])).any())
     assert bx.distinct(boxes, scores, classes, 2).tolist() == list(range(count))
 

@@ -18,8 +18,7 @@ from tamis import schema
 from tamis.database import chunks, insert_new, to_row, upsert
 from tamis.engine.extents import touch
 from tamis.labels import Scope
-from tamis.records import ClusterMember, Inspection, Label, Level, Mask, Region, Relation
-from tamis.vision.boxes import Floats, as_boxes, match
+from tamis.records import Box, ClusterMember, Inspection, Label, Level, Mask, Region, Relation
 
 Kind = TypeVar("Kind")
 
@@ -90,13 +89,15 @@ def _region_row(record: Region, now: float) -> dict[str, Any]:
 
 
 def _supersede(connection: Connection, image_id: int, gone: Sequence[sa.Row[Any]], now: float) -> None:
+    from tamis.vision.boxes import as_boxes, match  # noqa: PLC0415 - numpy loads on use
+
     table = schema.region
     successors = connection.execute(
         sa.select(table)
         .where(table.c.image_id == image_id, table.c.superseded_at.is_(None), table.c.id.not_in([r.id for r in gone]))
         .order_by(table.c.id)
     ).all()
-    heirs = dict(match(_boxes(gone), _boxes(successors)))
+    heirs = dict(match(as_boxes(_corners(gone)), as_boxes(_corners(successors))))
     for index, row in enumerate(gone):
         heir = heirs.get(index)
         heir_id = successors[heir].id if heir is not None else None
@@ -111,8 +112,8 @@ def _supersede(connection: Connection, image_id: int, gone: Sequence[sa.Row[Any]
             )
 
 
-def _boxes(rows: Sequence[sa.Row[Any]]) -> Floats:
-    return as_boxes([(row.x0, row.y0, row.x1, row.y1) for row in rows])
+def _corners(rows: Sequence[sa.Row[Any]]) -> list[Box]:
+    return [(row.x0, row.y0, row.x1, row.y1) for row in rows]
 
 
 # --- duplicates ---------------------------------------------------------------------------------------------------

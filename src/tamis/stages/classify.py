@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from tamis.config import Settings
 from tamis.engine.stage import Compute, Context, Results, Stage
 from tamis.engine.writers import labels_writer
 from tamis.errors import RowError, UserError
-from tamis.models.protocols import Classifier
 from tamis.project import filter_triage
 from tamis.records import Label
 from tamis.stages.subjects import ChosenSubject, read_crop, render_settings, select_chosen
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tamis.models.protocols import Classifier
 
 
 def _classify(context: Context) -> Compute:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import sqlalchemy as sa
-from numpy.typing import NDArray
 
 from tamis import schema
 from tamis.config import DuplicatesSettings, Settings
@@ -16,6 +14,9 @@ from tamis.records import ClusterMember, Level, Relation, digest
 from tamis.stages.comparisons import agreed, read_said, select_said
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from tamis.vision.clusters import Facts
 
 

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import sqlalchemy as sa
-from numpy.typing import NDArray
 
 from tamis import schema
 from tamis.config import Settings
@@ -19,6 +17,9 @@ from tamis.records import Box, Region
 from tamis.stages.policy import WHOLE
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from tamis.models.protocols import Detections
 
 

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import sqlalchemy as sa
-from numpy.typing import NDArray
 
 from tamis import schema
 from tamis.config import Settings
@@ -18,6 +16,9 @@ from tamis.records import ClusterMember, Relation
 from tamis.stages.copies import decision, inspected_fingerprint, relate, side_inputs
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from tamis.vision.duplicates import Signature
 
 

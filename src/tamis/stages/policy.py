@@ -23,8 +23,7 @@ import sqlalchemy as sa
 from tamis import schema
 from tamis.config import DetectSettings, Settings
 from tamis.database import CHUNK, chunks
-from tamis.records import Box, RegionKind
-from tamis.vision.boxes import INSIDE
+from tamis.records import PART_SHARE, Box, RegionKind
 
 #: Why the whole of an image stands in for an object.
 NO_OBJECT = "no object found"
@@ -148,7 +147,7 @@ def _own_object(detect: DetectSettings) -> list[sa.ColumnElement[bool]]:
     high = least(one.y1, rival.y1) - most(one.y0, rival.y0)
     own, others = ((c.x1 - c.x0) * (c.y1 - c.y0) for c in (one, rival))
     overlap = wide * high >= detect.same_object * (own + others - wide * high)
-    inside = sa.and_(one.class_name == rival.class_name, wide * high >= INSIDE * own)
+    inside = sa.and_(one.class_name == rival.class_name, wide * high >= PART_SHARE * own)
     better = sa.or_(rival.score > one.score, sa.and_(rival.score == one.score, rival.region_key < one.region_key))
     same = sa.and_(
         rival.image_id == one.image_id, rival.superseded_at.is_(None), *_passing(detect, rival), better, wide > 0,

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import sqlalchemy as sa
-from numpy.typing import NDArray
 
 from tamis import schema
 from tamis.config import Settings
@@ -19,6 +17,9 @@ from tamis.stages.copies import decision, relate, side_inputs
 from tamis.stages.subjects import select_chosen
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from tamis.vision.clusters import Facts
     from tamis.vision.duplicates import Signature
 
@@ -62,7 +63,9 @@ def _facts(row: SignedRegion) -> Facts:
 
 
 def _collapse(context: Context, whole: Whole) -> Sequence[Relation | ClusterMember]:
-    from tamis.vision.decode import decode_rgb  # noqa: PLC0415 - decoders load on use
+    import numpy as np  # noqa: PLC0415 - decoders load on use
+
+    from tamis.vision.decode import decode_rgb  # noqa: PLC0415
 
     def load(region_id: int) -> NDArray[np.uint8]:
         row = whole.find(region_id)

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
-import numpy as np
-
 from tamis.config import Settings
 from tamis.engine.stage import Compute, Context, Results, Stage, file_digest
 from tamis.engine.writers import write_masks
@@ -17,7 +15,9 @@ from tamis.stages.subjects import ChosenSubject, select_chosen
 
 
 def _segment(context: Context) -> Compute:
-    from tamis.models.registry import open_segmenter  # noqa: PLC0415 - networks load in the workers
+    import numpy as np  # noqa: PLC0415 - networks load in the workers
+
+    from tamis.models.registry import open_segmenter  # noqa: PLC0415
     from tamis.vision.decode import decode_rgb  # noqa: PLC0415
     from tamis.vision.masks import to_record  # noqa: PLC0415
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import sqlalchemy as sa
-from numpy.typing import NDArray
 
 from tamis import schema
 from tamis.config import Settings
@@ -15,6 +13,10 @@ from tamis.engine.ledger import within
 from tamis.engine.stage import Context
 from tamis.records import Box
 from tamis.stages.policy import chosen_regions
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,9 @@ def read_crop(context: Context, subject: ChosenSubject) -> NDArray[np.uint8]:
     Raises:
         Unreadable: the image cannot be decoded.
     """
-    from tamis.vision.boxes import expand  # noqa: PLC0415 - decoders load in the workers
+    import numpy as np  # noqa: PLC0415 - decoders load in the workers
+
+    from tamis.vision.boxes import expand  # noqa: PLC0415
     from tamis.vision.decode import decode_rgb  # noqa: PLC0415
 
     detect = context.settings.detect

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tamis.records import Box
+from tamis.records import PART_SHARE, Box
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.intp]
@@ -19,8 +19,6 @@ CropBox = tuple[int, int, int, int]
 
 #: Two boxes of one picture that overlap this much show the same object to two detectors.
 SAME_OBJECT_IOU = 0.8
-#: A box of which a better one of its class covers this share is a part of the same object.
-INSIDE = 0.9
 
 
 def as_boxes(boxes_xyxy: ArrayLike) -> Floats:
@@ -92,7 +90,7 @@ def distinct(boxes_xyxy: Floats, scores: Floats, class_ids: NDArray[np.int64], m
     if min_iou > 1:
         return np.arange(len(scores), dtype=np.intp)
     own = area(boxes_xyxy)
-    covered = intersection(boxes_xyxy, boxes_xyxy) >= INSIDE * np.maximum(own, 1e-9)[:, None]
+    covered = intersection(boxes_xyxy, boxes_xyxy) >= PART_SHARE * np.maximum(own, 1e-9)[:, None]
     same = (iou(boxes_xyxy, boxes_xyxy) >= min_iou) | (covered & (class_ids[:, None] == class_ids[None, :]))
     rank = np.empty(len(scores), np.intp)
     rank[np.argsort(-scores, kind="stable")] = np.arange(len(scores))

@@ -26,10 +26,9 @@ from tamis.vision.signatures import (
     WINDOWS,
     as_unsigned,
     mirrored_dhash,
-    mirrored_phash,
     part_phashes,
     signatures,
-    turned_phashes,
+    turned_phash,
     unpack_parts,
 )
 
@@ -392,13 +391,6 @@ def _equal_pixels(new: Sequence[Signature], known: Sequence[Signature], level: L
         ]
         others.append(row.id)
     return relations
-
-
-def turned_phash(phash: int, orientation: Orientation) -> int:
-    """Return the DCT signature of the picture in another orientation."""
-    flipped = mirrored_phash(phash) if orientation >= 4 else phash
-    turns = orientation % 4
-    return flipped if turns == 0 else turned_phashes(flipped)[turns - 1]
 
 
 def _by_ids(relation: Relation) -> tuple[int, int]:

@@ -129,6 +129,13 @@ def turned_phashes(phash: int) -> tuple[int, int, int]:
     return _signed(swapped ^ across), _signed(phash ^ across ^ down), _signed(swapped ^ down)
 
 
+def turned_phash(phash: int, orientation: int) -> int:
+    """Return the signature of the picture mirrored (4 and above) and turned by so many quarters, clockwise."""
+    flipped = mirrored_phash(phash) if orientation >= 4 else phash
+    turns = orientation % 4
+    return flipped if turns == 0 else turned_phashes(flipped)[turns - 1]
+
+
 def hamming(first: int, second: int) -> int:
     """Return the number of bits in which two 64-bit signatures differ."""
     return ((first ^ second) & (_UNSIGNED - 1)).bit_count()
