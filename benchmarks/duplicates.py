@@ -39,7 +39,7 @@ from tamis.vision.clusters import Clustering
 from tamis.vision.copies import Picture
 from tamis.vision.dedupe import DedupeSettings, dedupe_folder
 from tamis.vision.duplicates import Search, Signature, find_candidates, in_blocks, screen, verify_candidates
-from tamis.vision.inspect import inspect_with_glance, small_picture
+from tamis.vision.inspect import sign_image, small_picture
 
 Groups = list[set[str]]
 
@@ -158,12 +158,9 @@ def print_verification(folder: Path) -> None:
     times = [clock()]
     signed, glances = [], []
     for index, path in enumerate(paths):
-        record, glance = inspect_with_glance(index, path.read_bytes(), limits)
-        assert record.phash is not None
-        assert record.dhash is not None
-        assert record.pixel_digest is not None
-        signed.append(Signature(index, record.phash, record.dhash, record.pixel_digest, record.parts or b""))
-        glances.append(np.frombuffer(glance, np.uint8))
+        one = sign_image(path.read_bytes(), limits)
+        signed.append(Signature(index, one.phash, one.dhash, one.pixel_digest, one.parts))
+        glances.append(np.frombuffer(one.glance, np.uint8))
     times.append(clock())
     _, proposals = find_candidates(signed, [])
     times.append(clock())
@@ -172,7 +169,7 @@ def print_verification(folder: Path) -> None:
     picture = lru_cache(800)(lambda index: Picture(small_picture(paths[index].read_bytes())))
     verify_candidates(candidates, picture)
     times.append(clock())
-    names = ("inspect", "propose", "screen", "verify, decoding included")
+    names = ("sign", "propose", "screen", "verify, decoding included")
     print(f"\nparts, {len(proposals.pairs)} pairs proposed, {len(candidates)} verified; CPU ms an image:")
     for name, start, end in zip(names, times, times[1:], strict=False):
         print(f"  {name:26} {1000 * (end - start) / len(paths):6.2f}")

@@ -18,7 +18,7 @@ from tests.realdata import data_folder
 
 from tamis.records import Inspection
 from tamis.vision.decode import Limits
-from tamis.vision.inspect import inspect_image
+from tamis.vision.inspect import inspect_image, sharpness_and_lettering, sign_image
 from tamis.vision.signatures import hamming
 
 
@@ -83,6 +83,15 @@ def test_one_changed_pixel_in_colour_changes_the_digest() -> None:
     changed.putpixel((90, 60), (red, green, blue ^ 1))
     first = inspect_image(1, encode(photo(200, 150), "PNG"))
     assert first.pixel_digest != inspect_image(2, encode(changed, "PNG")).pixel_digest
+
+
+@pytest.mark.parametrize("size_wh", [(800, 600), (90, 700), (2600, 1900)])
+def test_parts_of_the_inspection_are_those_of_the_whole(size_wh: tuple[int, int]) -> None:
+    data = encode(photo(*size_wh))
+    record, signed = inspect_image(1, data), sign_image(data)
+    for name in ("width", "height", "pixel_digest", "phash", "dhash", "parts"):
+        assert getattr(signed, name) == getattr(record, name)
+    assert sharpness_and_lettering(data) == (record.sharpness, record.text_share)
 
 
 def test_orientation_is_applied_before_anything_is_measured() -> None:

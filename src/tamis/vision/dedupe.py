@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from hashlib import sha256
-from itertools import groupby
+from itertools import chain, groupby
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TypedDict
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from tamis.errors import Unreadable, UserError
-from tamis.records import Inspection, Relation
+from tamis.records import Relation
 from tamis.vision.clusters import KEEPER, Clustering, Facts, cluster
 from tamis.vision.copies import Picture
 from tamis.vision.decode import DEFAULT_LIMITS, Limits
@@ -35,7 +36,7 @@ from tamis.vision.duplicates import (
     verify_candidates,
 )
 from tamis.vision.formats import sniff
-from tamis.vision.inspect import inspect_with_glance, small_picture
+from tamis.vision.inspect import Signed, sharpness_and_lettering, sign_image, small_picture
 
 #: Called with the step, how much of it is done, and how much there is.
 Progress = Callable[[str, int, int], None]
@@ -47,15 +48,18 @@ _EXTENSIONS = frozenset(
 _FILES_PER_TASK = 32
 #: Below this many files a second process costs more than it gives.
 _WORTH_PROCESSES = 100
+_PAIRS_PER_TASK = 32
+#: Below this many pairs each process would load the compiled code for longer than it uses it.
+_WORTH_COMPILING = 400
 
 
 @dataclass(frozen=True, slots=True)
-class _Inspected:
-    """What a worker found in a file; `digest` is the SHA-256 of its bytes, empty if they could not be read."""
+class _Read:
+    """What a worker found in a file: the SHA-256 of its bytes and its signatures, or the reason why there are none."""
 
-    digest: str
-    record: Inspection
-    glance: bytes = b""
+    digest: str = ""
+    signed: Signed | None = None
+    reason: str = ""
 
 
 class UnreadableFile(TypedDict):
@@ -115,20 +119,21 @@ def dedupe_folder(
         raise UserError(f"{folder} is not a folder: name the folder that holds the pictures")
     paths = list(_pictures(folder))
     with _workers(len(paths), settings.processes) as pool:
-        inspected = _inspect_all(paths, settings.limits, pool, progress)
-        known = _Files(folder, paths, inspected)
+        read = _read_all(paths, settings.limits, pool, progress)
+        known = _Files(folder, paths, read)
         identical, proposals = find_candidates(known.signatures, [], settings.search)
         threads = settings.processes or os.cpu_count() or 1
-        candidates = screen(proposals, lambda index: np.frombuffer(inspected[index].glance, np.uint8), threads)
+        candidates = screen(proposals, known.glance, threads)
         relations = identical + _verify_all(candidates, paths, settings, pool, progress)
+        facts = _facts_of(known, relations, settings, pool)
     return {
         "images": len(paths),
         "unreadable": [
-            {"file": known.names[index], "reason": found.record.reason or ""}
-            for index, found in enumerate(inspected)
-            if not found.record.readable
+            {"file": known.names[index], "reason": found.reason}
+            for index, found in enumerate(read)
+            if found.signed is None
         ],
-        "clusters": _clusters(known, relations, settings.clustering),
+        "clusters": _clusters(known, relations, settings.clustering, facts),
     }
 
 
@@ -157,30 +162,60 @@ def _looks_like_picture(path: Path) -> bool:
 class _Files:
     """The pictures by number, byte copies collapsed to the first of them."""
 
-    def __init__(self, folder: Path, paths: Sequence[Path], inspected: Sequence[_Inspected]) -> None:
+    def __init__(self, folder: Path, paths: Sequence[Path], read: Sequence[_Read]) -> None:
+        self.paths = paths
         self.names = [path.relative_to(folder).as_posix() for path in paths]
-        self.facts: dict[int, Facts] = {}
+        self.signed: dict[int, Signed] = {}
         self.signatures: list[Signature] = []
         self.copies: dict[int, list[int]] = {}
         first_of: dict[str, int] = {}
-        for index, found in enumerate(inspected):
-            record = found.record
-            if not record.readable:
+        for index, found in enumerate(read):
+            if found.signed is None:
                 continue
             first = first_of.setdefault(found.digest, index)
             self.copies.setdefault(first, []).append(index)
             if first == index:
-                assert record.phash is not None
-                assert record.dhash is not None
-                assert record.pixel_digest is not None
-                assert record.parts is not None
-                self.signatures.append(Signature(index, record.phash, record.dhash, record.pixel_digest, record.parts))
-                pixels = (record.width or 0) * (record.height or 0)
-                self.facts[index] = Facts(pixels, record.sharpness or 0.0, record.text_share or 0.0)
+                one = self.signed[index] = found.signed
+                self.signatures.append(Signature(index, one.phash, one.dhash, one.pixel_digest, one.parts))
+
+    def glance(self, index: int) -> NDArray[np.uint8]:
+        return np.frombuffer(self.signed[index].glance, np.uint8)
 
 
-def _clusters(known: _Files, relations: Sequence[Relation], clustering: Clustering) -> list[Cluster]:
-    members = cluster(relations, clustering, facts=known.facts)
+def _facts_of(
+    known: _Files, relations: Sequence[Relation], settings: DedupeSettings, pool: Executor | None
+) -> dict[int, Facts]:
+    """Return what the keeper is chosen by, of the pictures that have a copy: few of many."""
+    joined, threshold = settings.clustering.joined, settings.clustering.threshold
+    ids = sorted(
+        {
+            identity
+            for relation in relations
+            if relation.kind in joined and relation.score >= threshold
+            for identity in (relation.first_id, relation.second_id)
+        }
+    )
+    tasks = [[known.paths[i] for i in ids[at : at + _FILES_PER_TASK]] for at in range(0, len(ids), _FILES_PER_TASK)]
+    measured = (pool.map if pool else map)(partial(_measure_files, limits=settings.limits), tasks)
+    facts: dict[int, Facts] = {}
+    for identity, marks in zip(ids, chain.from_iterable(measured), strict=True):
+        one = known.signed[identity]
+        facts[identity] = Facts(one.width * one.height, *marks)
+    return facts
+
+
+def _measure_files(paths: Sequence[Path], limits: Limits) -> list[tuple[float, float]]:
+    found = []
+    for path in paths:
+        with _at_rest(path):
+            found.append(sharpness_and_lettering(path.read_bytes(), limits))
+    return found
+
+
+def _clusters(
+    known: _Files, relations: Sequence[Relation], clustering: Clustering, facts: Mapping[int, Facts]
+) -> list[Cluster]:
+    members = cluster(relations, clustering, facts=facts)
     found: list[Cluster] = []
     clustered = set()
     for keeper_id, group in groupby(members, key=lambda member: member.keeper_id):
@@ -217,32 +252,31 @@ def _start_worker() -> None:
     cv2.setNumThreads(1)
 
 
-def _inspect_all(
-    paths: Sequence[Path], limits: Limits, pool: Executor | None, progress: Progress | None
-) -> list[_Inspected]:
-    tasks = [list(enumerate(paths))[start : start + _FILES_PER_TASK] for start in range(0, len(paths), _FILES_PER_TASK)]
-    results: list[_Inspected] = []
-    for done in (pool.map if pool else map)(partial(_inspect_files, limits=limits), tasks):
+def _read_all(paths: Sequence[Path], limits: Limits, pool: Executor | None, progress: Progress | None) -> list[_Read]:
+    tasks = [paths[start : start + _FILES_PER_TASK] for start in range(0, len(paths), _FILES_PER_TASK)]
+    results: list[_Read] = []
+    for done in (pool.map if pool else map)(partial(_read_files, limits=limits), tasks):
         results += done
         if progress is not None:
             progress("inspect", len(results), len(paths))
     return results
 
 
-def _inspect_files(task: Sequence[tuple[int, Path]], limits: Limits) -> list[_Inspected]:
-    return [_inspect_file(index, path, limits) for index, path in task]
+def _read_files(paths: Sequence[Path], limits: Limits) -> list[_Read]:
+    return [_read_file(path, limits) for path in paths]
 
 
-def _inspect_file(index: int, path: Path, limits: Limits) -> _Inspected:
+def _read_file(path: Path, limits: Limits) -> _Read:
     try:
         size = path.stat().st_size
         if size > limits.max_bytes:
-            reason = f"{size} bytes exceed the limit of {limits.max_bytes}"
-            return _Inspected("", Inspection(index, readable=False, reason=reason))
+            return _Read(reason=f"{size} bytes exceed the limit of {limits.max_bytes}")
         data = path.read_bytes()
+        return _Read(sha256(data).hexdigest(), sign_image(data, limits))
     except OSError as error:
-        return _Inspected("", Inspection(index, readable=False, reason=f"cannot be read: {error.strerror}"))
-    return _Inspected(sha256(data).hexdigest(), *inspect_with_glance(index, data, limits))
+        return _Read(reason=f"cannot be read: {error.strerror}")
+    except Unreadable as error:
+        return _Read(reason=error.reason)
 
 
 def _verify_all(
@@ -255,12 +289,15 @@ def _verify_all(
     relations: list[Relation] = []
     done = 0
     verify = partial(_verify_files, limits=settings.limits)
-    tasks = [(task, _paths_of(task, paths)) for task in by_pair(in_blocks(candidates))]
-    for (task, _), found in zip(tasks, (pool.map if pool else map)(verify, tasks), strict=True):
-        relations += found
-        done += len(task)
-        if progress is not None:
-            progress("verify", done, len(candidates))
+    tasks = [(task, _paths_of(task, paths)) for task in by_pair(in_blocks(candidates), _PAIRS_PER_TASK)]
+    with ExitStack() as stack:
+        if pool is not None and len(candidates) < _WORTH_COMPILING:
+            pool = stack.enter_context(ThreadPoolExecutor(settings.processes or os.cpu_count()))
+        for (task, _), found in zip(tasks, (pool.map if pool else map)(verify, tasks), strict=True):
+            relations += found
+            done += len(task)
+            if progress is not None:
+                progress("verify", done, len(candidates))
     return relations
 
 
@@ -276,8 +313,15 @@ def _verify_files(task: tuple[Sequence[Candidate], dict[int, Path]], limits: Lim
 
 @lru_cache(maxsize=CACHED_PICTURES)
 def _picture(path: Path, limits: Limits) -> Picture:
-    try:
+    with _at_rest(path):
         return Picture(small_picture(path.read_bytes(), limits))
+
+
+@contextmanager
+def _at_rest(path: Path) -> Iterator[None]:
+    """Say what to do when a file that was read before cannot be read again."""
+    try:
+        yield
     except (OSError, Unreadable) as error:
         raise UserError(
             f"{path} changed while it was examined ({error}): run again when the folder is at rest"

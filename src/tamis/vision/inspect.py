@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tamis.errors import Unreadable
 from tamis.records import Inspection
 from tamis.vision.decode import DEFAULT_LIMITS, Decoded, Limits, decode, probe
-from tamis.vision.quality import REFERENCE_SIDE, Views, measure, to_luma, to_reference
+from tamis.vision.quality import REFERENCE_SIDE, Views, lettering, measure, sharpness, to_luma, to_reference
 from tamis.vision.signatures import glance, part_phashes, signatures
 
 
@@ -26,15 +26,6 @@ def inspect_image(image_id: int, data: bytes, limits: Limits = DEFAULT_LIMITS) -
     except Unreadable as error:
         return Inspection(image_id, readable=False, reason=error.reason)
     return _record(image_id, decoded)
-
-
-def inspect_with_glance(image_id: int, data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[Inspection, bytes]:
-    """Return what `inspect_image` does and the picture's glance (`signatures.glance`), empty if it is unreadable."""
-    try:
-        decoded = _decode_reduced(data, limits)
-    except Unreadable as error:
-        return Inspection(image_id, readable=False, reason=error.reason), b""
-    return _record(image_id, decoded), glance(to_luma(decoded.image_rgb)).tobytes()
 
 
 def _record(image_id: int, decoded: Decoded) -> Inspection:
@@ -52,6 +43,50 @@ def _record(image_id: int, decoded: Decoded) -> Inspection:
         **asdict(measure(views, decoded.denominator)),
         **asdict(signatures(views.reference)),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """What copies of a picture are found by: the upright size in pixels, its signatures and its glance."""
+
+    width: int
+    height: int
+    pixel_digest: str
+    phash: int
+    dhash: int
+    parts: bytes
+    glance: bytes
+
+
+def sign_image(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Signed:
+    """Return the signatures of an image, as `inspect_image` has them, without its quality.
+
+    Raises:
+        Unreadable: no picture within the limits.
+    """
+    decoded = _decode_reduced(data, limits)
+    luma = to_luma(decoded.image_rgb)
+    reference = to_reference(luma)
+    found = signatures(reference)
+    return Signed(
+        decoded.header.width,
+        decoded.header.height,
+        pixel_digest(decoded),
+        found.phash,
+        found.dhash,
+        part_phashes(reference),
+        glance(luma).tobytes(),
+    )
+
+
+def sharpness_and_lettering(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[float, float]:
+    """Return the sharpness of an image and the share of it that lettering covers, as `inspect_image` has them.
+
+    Raises:
+        Unreadable: no picture within the limits.
+    """
+    reference = to_reference(to_luma(_decode_reduced(data, limits).image_rgb))
+    return sharpness(reference), float(lettering(reference).mean())
 
 
 def small_picture(data: bytes, limits: Limits = DEFAULT_LIMITS) -> NDArray[np.uint8]:

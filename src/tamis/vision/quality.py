@@ -76,7 +76,7 @@ def measure(views: Views, denominator: int = 1) -> Quality:
     deviation = float(np.sqrt(max(shares @ (levels - mean) ** 2, 0.0)))
     present = shares[shares > 0]
     return Quality(
-        sharpness=_sharpness(reference),
+        sharpness=sharpness(reference),
         brightness=mean / 255.0,
         contrast=deviation / 255.0,
         clipped_dark=float(shares[:_DARK].sum()),
@@ -104,7 +104,7 @@ def to_reference(image: NDArray[np.uint8], side: int = REFERENCE_SIDE) -> NDArra
     return np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def _sharpness(reference: NDArray[np.uint8]) -> float:
+def sharpness(reference: NDArray[np.uint8]) -> float:
     """Natural logarithm of 1 + the variance of the Laplacian (J. Pech-Pacheco et al., ICPR 2000)."""
     _, deviation = cv2.meanStdDev(cv2.Laplacian(reference, cv2.CV_16S))
     return float(np.log1p(deviation[0, 0] ** 2))
