@@ -18,13 +18,22 @@ if TYPE_CHECKING:
 _ROWS = 15
 
 
+_level_option = click.option(
+    "--level",
+    type=click.Choice(["image", "region"]),
+    default="image",
+    help="Copies among whole pictures, or among regions.",
+    show_default=True,
+)
+
+
 @click.group()
 def duplicates() -> None:
     """Near-duplicates of a project: what is kept of each cluster, and the threshold, from what people say of pairs."""
 
 
 @duplicates.command(name="list")
-@click.option("--level", type=click.Choice(["image", "region"]), default="image", help="Which.", show_default=True)
+@_level_option
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="Clusters at most.")
 @click.option("--offset", type=click.IntRange(0), default=0, show_default=True, help="Clusters to pass over.")
 @project_option
@@ -50,7 +59,7 @@ def list_(session: Session, level: Level, limit: int, offset: int) -> None:
 
 
 @duplicates.command()
-@click.option("--level", type=click.Choice(["image", "region"]), default="image", help="Which.", show_default=True)
+@_level_option
 @click.option(
     "--precision",
     type=click.FloatRange(0, 1, min_open=True),
