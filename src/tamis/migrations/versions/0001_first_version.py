@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects import mysql
-from sqlalchemy.types import TypeEngine
+
+from tamis.migrations.tools import create_index, digest, exact, key, long_bytes, long_text
 
 revision = "0001"
 down_revision = None
@@ -546,32 +546,3 @@ def create_model() -> None:
         sa.UniqueConstraint("name", name="uq_model_name"),
         if_not_exists=True,
     )
-
-
-def create_index(name: str, table: str, columns: list[str]) -> None:
-    """MySQL knows no IF NOT EXISTS here, and cannot roll a table back whose index is missing."""
-    existing = {index["name"] for index in sa.inspect(op.get_bind()).get_indexes(table)}
-    if name not in existing:
-        op.create_index(name, table, columns)
-
-
-def key() -> TypeEngine[int]:
-    return sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-
-
-def digest(length: int) -> TypeEngine[str]:
-    type_ = mysql.CHAR(length, charset="ascii", collation="ascii_bin")
-    return sa.String(length).with_variant(type_, "mysql", "mariadb")
-
-
-def exact(length: int) -> TypeEngine[str]:
-    type_ = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
-    return sa.String(length).with_variant(type_, "mysql", "mariadb")
-
-
-def long_text() -> TypeEngine[str]:
-    return sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
-
-
-def long_bytes() -> TypeEngine[bytes]:
-    return sa.LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects import mysql
-from sqlalchemy.types import TypeEngine
+
+from tamis.migrations.tools import create_index, digest, exact, key
 
 revision = "0002"
 down_revision = "0001"
@@ -36,24 +36,3 @@ def upgrade() -> None:
     create_index("ix_item_tally", "item", ["source_id", "first_seen", "last_seen", "vanished_at"])
     create_index("ix_picture_tally", "picture", ["state", "outcome"])
     create_index("ix_label_tally", "label", ["who", "retracts"])
-
-
-def create_index(name: str, table: str, columns: list[str]) -> None:
-    """MySQL knows no IF NOT EXISTS here, and cannot roll a table back whose index is missing."""
-    existing = {index["name"] for index in sa.inspect(op.get_bind()).get_indexes(table)}
-    if name not in existing:
-        op.create_index(name, table, columns)
-
-
-def key() -> TypeEngine[int]:
-    return sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-
-
-def digest(length: int) -> TypeEngine[str]:
-    type_ = mysql.CHAR(length, charset="ascii", collation="ascii_bin")
-    return sa.String(length).with_variant(type_, "mysql", "mariadb")
-
-
-def exact(length: int) -> TypeEngine[str]:
-    type_ = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
-    return sa.String(length).with_variant(type_, "mysql", "mariadb")
