@@ -9,8 +9,9 @@ import pytest
 from tests.models.networks import answer_network
 
 from tamis.errors import UserError
+from tamis.models.files import find_model
 from tamis.models.onnx_detector import OnnxDetector
-from tamis.models.registry import find_model, open_detector, open_segmenter
+from tamis.models.registry import open_detector, open_segmenter
 
 
 def test_relative_and_absolute_paths(tmp_path: Path) -> None:

@@ -15,8 +15,9 @@ from tests.models.transformers_networks import SIDE, mask2former, photo, sam, sa
 
 from tamis.errors import UserError
 from tamis.models.detect_folder import detect_folder
+from tamis.models.files import find_model, model_files
 from tamis.models.onnx_detector import DetectorOptions
-from tamis.models.registry import find_model, model_files, open_detector, open_segmenter
+from tamis.models.registry import open_detector, open_segmenter
 from tamis.models.transformers_models import TransformersDetector
 from tamis.vision.render import encode
 

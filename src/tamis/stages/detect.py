@@ -127,7 +127,7 @@ def _object(
 def _depends(context: Context) -> Sequence[str]:
     if context.settings.detect.model == WHOLE:
         return ()
-    from tamis.models.registry import find_model, model_files  # noqa: PLC0415
+    from tamis.models.files import find_model, model_files  # noqa: PLC0415
 
     return tuple(file_digest(file) for file in model_files(find_model(context.settings.detect.model, context.folder)))
 

@@ -49,7 +49,7 @@ def _segment(context: Context) -> Compute:
 def _depends(context: Context) -> Sequence[str]:
     if context.settings.segment.method != "model":
         return ()
-    from tamis.models.registry import find_model, model_files  # noqa: PLC0415
+    from tamis.models.files import find_model, model_files  # noqa: PLC0415
 
     return tuple(file_digest(file) for file in model_files(find_model(context.settings.segment.model, context.folder)))
 
