@@ -33,7 +33,7 @@ format: .venv/dev.ready ## put the code into its form
 	@$(BIN)/ruff format -q $(SOURCES)
 
 bench: .venv/dev.ready ## all benchmarks, each beside its peer
-	@set -e; for name in extraction hostile fetch rules inspection hashindex resize duplicates detect real.run; do printf "\n-- %s\n" $$name; $(BIN)/python -m benchmarks.$$name; done
+	@set -e; for name in extraction hostile fetch rules inspection hashindex resize duplicates detect views pipeline million real.run; do printf "\n-- %s\n" $$name; $(BIN)/python -m benchmarks.$$name; done
 
 docs: .venv/dev.ready ## generate the reference pages from the code
 	@$(BIN)/python docs/generate.py

@@ -219,6 +219,8 @@ def test_a_title_of_ten_megabytes_is_cut(make_project: MakeProject) -> None:
         ("", "names no source"),
         ('[source.a]\naddress = "ftp://example.com/"', "source.a.address: 'ftp://example.com/' cannot be crawled"),
         ('[source.a]\naddress = "example.com"', "source.a.address: 'example.com' cannot be crawled"),
+        ('[source.a]\naddress = "."', 'it lies on this machine, so set kind = "folder"'),
+        ('[source.a]\naddress = "tamis.toml"', 'it lies on this machine, so set kind = "urls"'),
         ('[source.a]\naddress = "http://127.0.0.1/"', "crawl.allow_private"),
         ('[source.a]\nkind = "folder"\naddress = "nowhere"', "source.a.address: there is no folder"),
         ('[source.a]\nkind = "urls"\naddress = "nowhere.txt"', "source.a.address: there is no file"),

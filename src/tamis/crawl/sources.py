@@ -100,7 +100,10 @@ def check_source(project: Project, name: str, given: SourceSettings) -> None:
         try:
             check_literal(request_url(given.address), allow_private=project.settings.crawl.allow_private)
         except (BadUrl, PrivateAddress) as error:
-            raise UserError(f"{setting}: {given.address!r} cannot be crawled: {error.reason}") from error
+            path = source_path(project, given)
+            kind = "folder" if path.is_dir() else "urls" if path.is_file() else ""
+            advice = f'; it lies on this machine, so set kind = "{kind}" or "saved"' if kind else ""
+            raise UserError(f"{setting}: {given.address!r} cannot be crawled: {error.reason}{advice}") from error
         return
     path = source_path(project, given)
     if given.kind == "folder" and not path.is_dir():
