@@ -123,9 +123,16 @@ class InspectSettings(Section):
     max_pixels: int = computes(100_000_000, "pictures of more pixels are not decoded", ge=1000)
     min_side: int = decides(64, "shorter sides are rejected, in pixels", ge=0)
     min_sharpness: float = decides(0.0, "less sharp pictures are questionable; 0 asks nothing", ge=0)
-    min_contrast: Share = decides(0.03, "flatter pictures are questionable")
+    min_contrast: Share = decides(0.03, "flatter pictures are questionable; 0 asks nothing")
+    min_brightness: Share = decides(0.0, "darker pictures are questionable; 0 asks nothing")
+    max_clipped_dark: Share = decides(1.0, "a larger share of black is questionable; 1 asks nothing")
+    max_clipped_bright: Share = decides(1.0, "a larger share of white is questionable; 1 asks nothing")
+    min_entropy: float = decides(0.0, "pictures with fewer bits a pixel are questionable; 0 asks nothing", ge=0, le=8)
+    min_colourfulness: Share = decides(0.0, "greyer pictures are questionable; 0 asks nothing")
+    max_noise: Share = decides(1.0, "noisier pictures are questionable; 1 asks nothing")
+    max_blockiness: float = decides(10.0, "more blocks are questionable; 1 is none, 10 asks nothing", ge=1)
     max_text_share: Share = decides(1.0, "more lettering is questionable; 1 asks nothing")
-    max_aspect: float = decides(5.0, "longer over shorter side; longer pictures are questionable", ge=1)
+    max_aspect: float = decides(5.0, "longer over shorter side; more is questionable, 100 asks nothing", ge=1)
 
 
 class DuplicatesSettings(Section):

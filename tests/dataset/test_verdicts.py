@@ -49,10 +49,27 @@ def test_a_sound_picture_is_kept_with_a_reason() -> None:
     ("facts", "text", "expected", "reason"),
     [
         ({"size_wh": (50, 900)}, "", ("reject", "small_image"), "image too small: 50 px, 64 asked for"),
-        ({"size_wh": (100, 900)}, "", ("questionable", "long"), "9.0 times as long as wide"),
+        ({"size_wh": (100, 900)}, "", ("questionable", "long"), "aspect 9.0 above 5"),
         ({"contrast": 0.01}, "", ("questionable", "flat"), "contrast 0.010 below 0.03"),
         ({"sharpness": 1.5}, "min_sharpness = 2.0", ("questionable", "blurred"), "sharpness 1.50 below 2"),
-        ({"text_share": 0.5}, "max_text_share = 0.4", ("questionable", "lettering"), "lettering on 50% of the picture"),
+        ({"text_share": 0.5}, "max_text_share = 0.4", ("questionable", "lettering"), "lettering 0.50 above 0.4"),
+        ({"brightness": 0.1}, "min_brightness = 0.2", ("questionable", "dark"), "brightness 0.10 below 0.2"),
+        ({"clipped_dark": 0.6}, "max_clipped_dark = 0.5", ("questionable", "black"), "share of black 0.60 above 0.5"),
+        (
+            {"clipped_bright": 0.6},
+            "max_clipped_bright = 0.5",
+            ("questionable", "white"),
+            "share of white 0.60 above 0.5",
+        ),
+        ({"entropy": 2.0}, "min_entropy = 4", ("questionable", "empty"), "entropy 2.00 below 4"),
+        (
+            {"colourfulness": 0.0},
+            "min_colourfulness = 0.01",
+            ("questionable", "grey"),
+            "colourfulness 0.000 below 0.01",
+        ),
+        ({"noise": 0.02}, "max_noise = 0.01", ("questionable", "noisy"), "noise 0.0200 above 0.01"),
+        ({"blockiness": 2.0}, "max_blockiness = 1.5", ("questionable", "blocky"), "blockiness 2.00 above 1.5"),
     ],
 )
 def test_thresholds(facts: dict[str, object], text: str, expected: tuple[str, str], reason: str) -> None:
@@ -66,7 +83,7 @@ def test_several_doubts_are_all_told() -> None:
     with memory() as connection:
         _, region = World(connection).shot(contrast=0.01, size_wh=(100, 900))
         verdict = judge(connection)[region]
-    assert verdict.reason == "contrast 0.010 below 0.03; 9.0 times as long as wide"
+    assert verdict.reason == "contrast 0.010 below 0.03; aspect 9.0 above 5"
 
 
 def test_objects_none_many_and_small() -> None:

@@ -21,6 +21,7 @@ from tamis.config import InspectSettings, SegmentSettings, Settings
 from tamis.dataset.claims import Claim, read_claims, rows_for
 from tamis.dataset.copies import Copy, Shots, shots_of
 from tamis.dataset.gold import Gold, batches, decide, items_of_images
+from tamis.dataset.quality import LIMITS, score_columns
 from tamis.labels import VERDICT
 from tamis.stages.policy import ChosenRegion, read_chosen
 
@@ -32,8 +33,9 @@ class RegionVerdict:
     """What becomes of a chosen region.
 
     `cause` is one word for counting: passes, wanted, person, disputed, copy, region_copy, small_image, small_object,
-    no_object, unwanted, unsure, unclassified, many_objects, blurred, flat, lettering, long, thin_mask, cut_mask,
-    torn_mask, waiting. `reason` is one line for people; for several causes it gives all, and `cause` the first.
+    no_object, unwanted, unsure, unclassified, many_objects, those of `tamis.dataset.quality.LIMITS`, thin_mask,
+    cut_mask, torn_mask, waiting. `reason` is one line for people; for several causes it gives all, and `cause` the
+    first.
     """
 
     region_id: int
@@ -197,15 +199,9 @@ def _object_doubts(one: ChosenRegion, settings: Settings) -> Iterator[Doubt]:
 
 
 def _quality_doubts(facts: Any, asked: InspectSettings) -> Iterator[Doubt]:
-    if facts.sharpness is not None and facts.sharpness < asked.min_sharpness:
-        yield Doubt("questionable", "blurred", f"sharpness {facts.sharpness:.2f} below {asked.min_sharpness:g}")
-    if facts.contrast is not None and facts.contrast < asked.min_contrast:
-        yield Doubt("questionable", "flat", f"contrast {facts.contrast:.3f} below {asked.min_contrast:g}")
-    if facts.text_share is not None and facts.text_share > asked.max_text_share:
-        yield Doubt("questionable", "lettering", f"lettering on {facts.text_share:.0%} of the picture")
-    aspect = max(facts.width, facts.height) / max(1, min(facts.width, facts.height))
-    if aspect > asked.max_aspect:
-        yield Doubt("questionable", "long", f"{aspect:.1f} times as long as wide")
+    for limit in LIMITS:
+        if reason := limit.objection(getattr(facts, limit.score), asked):
+            yield Doubt("questionable", limit.cause, reason)
 
 
 def _mask_doubts(mask: Any, asked: SegmentSettings) -> Iterator[Doubt]:
@@ -295,8 +291,7 @@ def _of_people(
 
 def _gather(connection: sa.Connection, settings: Settings, chosen: Sequence[ChosenRegion], shots: Shots) -> _Evidence:
     inspection, image = schema.inspection.c, schema.image.c
-    columns = [inspection[name] for name in ("image_id", "width", "height", "sharpness", "contrast", "text_share")]
-    facts = sa.select(*columns)
+    facts = sa.select(inspection.image_id, *score_columns())
     images = {one.image_id for one in chosen}
     keepers = {copy.keeper_id for copy in shots.image_copies.values()}
     names = {VERDICT, settings.classify.attribute} - {""}

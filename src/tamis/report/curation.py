@@ -21,6 +21,7 @@ from tamis.config import Settings
 from tamis.database import reading
 from tamis.dataset.candidates import public_id
 from tamis.dataset.claims import rows_for
+from tamis.dataset.quality import LIMITS
 from tamis.dataset.verdicts import Verdict, unreadable_images
 from tamis.errors import Unreadable, UserError
 from tamis.project import Project, filter_triage
@@ -39,7 +40,7 @@ FATES: tuple[Fate, ...] = ("kept", "doubted", "rejected")
 _FATE_OF: Mapping[Verdict, Fate] = {"keep": "kept", "questionable": "doubted", "reject": "rejected"}
 #: Steps in the order in which they decide, with a title, and the causes of verdicts that each of them gives.
 _STEPS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "inspect": ("Inspect", ("unreadable", "small_image", "blurred", "flat", "lettering", "long")),
+    "inspect": ("Inspect", ("unreadable", "small_image", *(limit.cause for limit in LIMITS))),
     "duplicates": ("Duplicates", ("copy",)),
     "detect": ("Detect", ("no_object", "small_object", "many_objects")),
     "regionduplicates": ("Region duplicates", ("region_copy",)),
@@ -284,7 +285,8 @@ def _histogram(one: Distribution) -> Markup:
     marks = [(mark.setting.split(".")[1], mark.value) for mark in one.measure.thresholds]
     centres = [(low + high) / 2 for low, high in pairwise(one.edges)]
     styles = [one.measure.fates[sum(centre >= value for _, value in marks)] for centre in centres]
-    return histogram_figure(one.edges, one.counts, styles, marks, one.measure.name)
+    seen = [(name, value) for name, value in marks if one.edges[0] <= value <= one.edges[-1]]
+    return histogram_figure(one.edges, one.counts, styles, seen, one.measure.name)
 
 
 def _number(value: float) -> str:

@@ -17,6 +17,7 @@ from tamis import schema
 from tamis.config import DuplicatesSettings, Settings
 from tamis.dataset.candidates import public_id
 from tamis.dataset.claims import active_claims
+from tamis.dataset.quality import LIMITS, Limit, score_columns
 from tamis.report.scores import Measure, Threshold
 from tamis.stages.policy import WHOLE
 from tamis.vision.boxes import CropBox, expand
@@ -50,7 +51,6 @@ def measures(settings: Settings, promised: str = "") -> Mapping[str, list[Measur
 
 def _of_inspection(settings: Settings) -> list[Measure]:
     asked, facts, image = settings.inspect, schema.inspection.c, schema.image.c
-    long = sa.case((facts.width > facts.height, facts.width), else_=facts.height)
     short = sa.case((facts.width > facts.height, facts.height), else_=facts.width)
 
     def rows(value: sa.ColumnElement[Any]) -> sa.Select[Any]:
@@ -60,19 +60,19 @@ def _of_inspection(settings: Settings) -> list[Measure]:
     def show(row: sa.Row[Any]) -> tuple[Part, ...]:
         return (Part(row.sha256, None, row.sha256[:12]),)
 
+    def of(limit: Limit, score: sa.ColumnElement[Any]) -> Measure:
+        value = limit.asked(asked)
+        threshold = Threshold(f"inspect.{limit.setting}", value, limit.step, asks=value != limit.off)
+        text = f"{limit.help} {limit.off:g} asks nothing."
+        if limit.kind == "least":
+            return Measure(limit.title, text, rows(score), (threshold,), ("doubted", "kept"), show)
+        return Measure(limit.title, text, rows(score), (threshold,), ("kept", "doubted"), show, upper_holds=False)
+
+    side = (Threshold("inspect.min_side", asked.min_side, 16),)
     return [
-        Measure("Shorter side", "Shorter pictures are rejected; in pixels.", rows(short),
-                (Threshold("inspect.min_side", asked.min_side, 16),), ("rejected", "kept"), show),
-        Measure("Sharpness", "Less sharp pictures are questionable; 0 asks nothing.", rows(facts.sharpness),
-                (Threshold("inspect.min_sharpness", asked.min_sharpness, 0.5),), ("doubted", "kept"), show),
-        Measure("Contrast", "Flatter pictures are questionable.", rows(facts.contrast),
-                (Threshold("inspect.min_contrast", asked.min_contrast, 0.01),), ("doubted", "kept"), show),
-        Measure("Lettering", "Share of the picture; more is questionable, 1 asks nothing.", rows(facts.text_share),
-                (Threshold("inspect.max_text_share", asked.max_text_share, 0.1),), ("kept", "doubted"), show,
-                upper_holds=False),
-        Measure("Aspect", "Longer over shorter side; longer pictures are questionable.", rows(1.0 * long / short),
-                (Threshold("inspect.max_aspect", asked.max_aspect, 1),), ("kept", "doubted"), show,
-                upper_holds=False),
+        Measure("Shorter side", "Shorter pictures are rejected; in pixels.", rows(short), side, ("rejected", "kept"),
+                show),
+        *(of(limit, score) for limit, score in zip(LIMITS, score_columns(), strict=True)),
     ]  # fmt: skip
 
 

@@ -17,11 +17,12 @@ BINS = 32
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """A setting that decides, its value, and by how much it is moved for comparison."""
+    """A setting that decides, its value, by how much it is moved for comparison, and whether it asks anything now."""
 
     setting: str
     value: float
     step: float
+    asks: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +81,8 @@ def read_distribution(connection: sa.Connection, measure: Measure, nearest: int)
     count, low, high = connection.execute(sa.select(sa.func.count(value), sa.func.min(value), sa.func.max(value))).one()
     if not count:
         return None
-    low = min([float(low), *(one.value for one in measure.thresholds)])
-    high = max([float(high), *(one.value for one in measure.thresholds)])
+    asking = [one.value for one in measure.thresholds if one.asks]
+    low, high = min([float(low), *asking]), max([float(high), *asking])
     edges = [low + (high - low) * place / BINS for place in range(BINS + 1)]
     moved = [_moves(number, measure, low, high) for number in range(len(measure.thresholds))]
     bounds = [_above(value, one.value, measure) for one in measure.thresholds]
@@ -110,7 +111,8 @@ def _steps(at_least: Sequence[int]) -> list[int]:
 def _moves(number: int, measure: Measure, low: float, high: float) -> list[float]:
     """Places for a threshold within the values that there are, and less than half-way to the thresholds beside it."""
     one, others = measure.thresholds[number], measure.thresholds
-    places = (round(one.value + times * one.step, 6) for times in (-2, -1, 1, 2))
+    start = one.value if one.asks else round(min(max(one.value, low), high) / one.step) * one.step
+    places = (round(start + times * one.step, 6) for times in (-2, -1, 1, 2))
     if number > 0:
         places = (place for place in places if place > (one.value + others[number - 1].value) / 2)
     if number + 1 < len(others):
