@@ -12,10 +12,12 @@ from tamis.vision.masks import MaskArray, largest_part
 from tamis.vision.preprocess import fitted_size, resize
 
 #: Raise it whenever the same picture and box yield another mask.
-VERSION = 1
+VERSION = 2
 #: Longer side at which the graph is cut: twice of it costs four times as much and gains little.
 WORKING_SIDE = 384
-_ITERATIONS = 5
+#: Further cuts eat into an object that looks like its ground: of cars, the mean IoU with a network's masks is 0.886
+#: after one, 0.866 after two and 0.845 after five, which also take three times as long.
+_ITERATIONS = 1
 #: Ground that the model of the background sees around the box, as a share of the box's longer side.
 _CONTEXT = 0.25
 #: The mask found is no object when it fills less than this share of the box.
