@@ -46,6 +46,8 @@ def open_engine(address: str, folder: Path) -> Engine:
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _configure_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
+    elif engine.dialect.name == "postgresql":
+        sa.event.listen(engine, "connect", _configure_postgresql)
     return engine
 
 
@@ -74,6 +76,13 @@ def _configure_sqlite(connection: sqlite3.Connection, _: object) -> None:
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", f"busy_timeout={_BUSY_SECONDS * 1000}"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _configure_postgresql(connection: Any, _: object) -> None:
+    """Compiling an expression takes longer than any of the queries here, each of which reads few rows."""
+    connection.autocommit = True
+    connection.execute("SET jit = off")
+    connection.autocommit = False
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -157,6 +166,11 @@ def chunks(values: Iterable[Result], size: int = CHUNK) -> Iterator[list[Result]
             part = []
     if part:
         yield part
+
+
+def at_once(query: sa.Select[Any], name: str) -> sa.CTE:
+    """A part of a query that reads a range of a table; PostgreSQL would else look up each of its rows by itself."""
+    return query.cte(name).prefix_with("MATERIALIZED", dialect="postgresql")
 
 
 def insert_new(connection: Connection, table: sa.Table, rows: Sequence[Row]) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tamis import schema
 from tamis.database import insert_new, reading, writing
 from tamis.engine import extents, ledger
-from tamis.engine.extents import Extent, Plan, _spread, touch
+from tamis.engine.extents import Extent, Plan, Walk, _spread, touch
 from tamis.engine.runner import NO_SUBJECT, context_of, run_stage
 from tamis.engine.stage import Stage
 from tamis.engine.writers import write_regions
@@ -175,6 +175,46 @@ def test_a_write_after_the_look_is_not_settled(make_project: MakeProject) -> Non
 def test_every_stage_reads_tables_whose_writers_tell(stage: Stage, make_project: MakeProject) -> None:
     project = make_project()
     assert Plan(stage, project.settings, "f")._kinds is not None
+
+
+@pytest.mark.usefixtures("small")
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(undone=st.sets(st.integers(1, 100), max_size=9), limit=st.integers(1, 3))
+def test_a_walk_meets_each_extent_once_and_each_pending_row(
+    make_project: MakeProject, undone: set[int], limit: int
+) -> None:
+    project = make_project(name=f"w{abs(hash((tuple(undone), limit)))}")
+    add_images(project.engine, ["ok"] * 100)
+    run_stage(project, map_stage())
+    gone = schema.ledger.c.subject_id.in_(undone)
+    with writing(project.engine) as connection:
+        connection.execute(sa.delete(schema.ledger).where(gone))
+        connection.execute(sa.delete(schema.settled))
+    plan = plan_of(project, map_stage())
+    met: list[int] = []
+    with reading(project.engine) as connection:
+        everything = plan.extents(connection)
+        walk = Walk(plan, everything)
+        takes = iter(lambda: walk.take(connection, limit), None)
+        for found, rows in takes:
+            met += [extent.block for extent in found]
+            wanted = sorted(one for one in undone if one // 4 in {extent.block for extent in found})
+            assert [row.subject_id for row in rows] == wanted[:limit]
+    assert sorted(met) == [extent.block for extent in everything]
+    project.close()
+
+
+def test_work_begins_where_the_survey_found_some(make_project: MakeProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extents, "SIZE", 2)
+    project = make_project()
+    add_images(project.engine, ["ok"] * 40)
+    run_stage(project, map_stage())
+    add_images(project.engine, ["ok"], start=40)
+    with writing(project.engine) as connection:
+        connection.execute(sa.delete(schema.settled))
+    with reading(project.engine) as connection:
+        survey = plan_of(project, map_stage()).survey(connection, patience=-1.0)
+    assert survey.left[0].block == 41 // 2
 
 
 @given(st.integers(0, 300))

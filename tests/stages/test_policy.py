@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tamis import schema
-from tamis.config import DetectSettings, Settings
+from tamis.config import DetectSettings, DuplicatesSettings, Settings
 from tamis.database import open_engine, reading, writing
+from tamis.engine import ledger
 from tamis.migrations import migrate
 from tamis.records import Box
+from tamis.stages.classify import CLASSIFY
 from tamis.stages.policy import NO_OBJECT, ChosenRegion, chosen_regions, image_id_parts, read_chosen
+from tamis.stages.regionduplicates import REGIONDUPLICATES
+from tamis.stages.segment import SEGMENT
 from tests.dataset.world import SIZE_WH, World, memory
 
 
@@ -228,3 +232,31 @@ def test_condition_around_the_query_selects_whole_images(choose: Any) -> None:
         query = chosen_regions(settings).subquery()
         rows = connection.execute(sa.select(query).where(query.c.image_id == image)).all()
     assert [(row.image_id, row.kind) for row in rows] == [(image, "detected")]
+
+
+#: What a stage did with a region, by its number: nothing, under another fingerprint, or what it would do again.
+_PAST = (None, "former", "now")
+
+
+@settings(deadline=None)
+@given(st.lists(pictures(), max_size=5), detect_settings(), st.booleans(), st.randoms(use_true_random=False))
+def test_only_images_that_a_stage_is_done_with_are_left_out(
+    given_pictures: list[Picture], detect: DetectSettings, heeds_copies: bool, chance: random.Random
+) -> None:
+    chosen_by = Settings(detect=detect, duplicates=DuplicatesSettings(enabled=heeds_copies))
+    with memory() as connection:
+        insert(connection, given_pictures)
+        images = list(connection.scalars(sa.select(schema.image.c.id)))
+        for image in images[1:]:
+            if chance.random() < 0.3:
+                row = {"level": "image", "keeper_id": images[0], "kind": "edited", "score": 0.9}
+                connection.execute(schema.cluster.insert().values(row | {"member_id": image}))
+        regions = list(connection.scalars(sa.select(schema.region.c.id)))
+        for stage in (CLASSIFY, SEGMENT, REGIONDUPLICATES):
+            for region in regions:
+                if past := chance.choice(_PAST):
+                    entry = ledger.Entry(region, "", "done", None, 0, 1, None)
+                    ledger.record(connection, stage.name, past, [entry])
+            in_full = ledger.pending(replace(stage, select_undone=None), chosen_by, "now")
+            found = connection.execute(ledger.pending(stage, chosen_by, "now")).all()
+            assert found == connection.execute(in_full).all()

@@ -11,6 +11,7 @@ A version is read before the rows that it stands for, so a write in between make
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +31,8 @@ from tamis.records import digest
 SIZE = 1024
 #: Extents that are always counted one by one, before time runs out.
 COUNTED = 3
+#: Extents that are looked at in one query, at most, where nothing is pending.
+WIDEST = 32
 #: Tables whose writers call `touch`.
 _TRACKED = frozenset({"image", "inspection", "region", "cluster", "item", "ledger"})
 #: Stages whose ledger rows the selection of another stage reads.
@@ -74,7 +77,7 @@ class Survey:
         pending: rows; an estimate unless `exact`.
         exact: every extent was counted or is settled.
         empty: extents that were found without pending rows and are not written down as settled.
-        left: extents that have pending rows or were not looked at, in the order of their ids.
+        left: extents that have pending rows, then those that were not looked at; both in the order of their ids.
     """
 
     pending: int = 0
@@ -101,20 +104,20 @@ class Plan:
         retries = ledger.retries(connection, self.stage.name)
         return digest(self.fingerprint, str(compiled), repr(given), retries)
 
-    def extents(self, connection: Connection, block: int | None = None) -> list[Extent]:
-        """Return all extents, or one of them, at their versions. In that of the last one the last id counts too."""
+    def extents(self, connection: Connection, among: Sequence[Extent] | None = None) -> list[Extent]:
+        """Return all extents, or some, at their present versions. In that of the last one the last id counts too."""
         last = connection.execute(sa.select(sa.func.max(self._unit.c.id))).scalar()
         if last is None:
             return []
         table = schema.extent
         total = sa.select(table.c.block, sa.func.sum(table.c.version)).where(table.c.kind.in_(self._kinds or ()))
-        if block is not None:
-            total = total.where(table.c.block == block)
+        if among is not None:
+            total = total.where(table.c.block.between(among[0].block, among[-1].block))
         known = {number: int(version) for number, version in connection.execute(total.group_by(table.c.block))}
         final = last // SIZE
         return [
             Extent(number, known.get(number, 0) * 2 * SIZE + (last % SIZE + 1 if number == final else 0))
-            for number in (range(final + 1) if block is None else (block,))
+            for number in (range(final + 1) if among is None else (extent.block for extent in among))
         ]
 
     def unsettled(self, connection: Connection) -> list[Extent]:
@@ -141,14 +144,18 @@ class Plan:
         found = Survey(sum(counts.values()), exact=len(counts) == len(extents))
         if not found.exact:
             found.pending = round(found.pending * len(extents) / len(counts))
-        for extent in extents:
-            (found.empty if counts.get(extent.block) == 0 else found.left).append(extent)
+        found.empty = [extent for extent in extents if counts.get(extent.block) == 0]
+        found.left = [extent for extent in extents if counts.get(extent.block)]
+        found.left += [extent for extent in extents if extent.block not in counts]
         return found
 
-    def rows(self, connection: Connection, block: int, limit: int) -> tuple[Extent, Sequence[sa.Row[Any]]]:
-        """Return an extent at its present version, and its pending rows, at most `limit`."""
-        (fresh,) = self.extents(connection, block)
-        return fresh, connection.execute(self.statement.limit(limit), fresh.bounds).all()
+    def rows(
+        self, connection: Connection, extents: Sequence[Extent], limit: int
+    ) -> tuple[list[Extent], Sequence[sa.Row[Any]]]:
+        """Return neighbouring extents at their present versions, and their pending rows, at most `limit`."""
+        fresh = self.extents(connection, extents)
+        bounds = {ledger.FIRST: extents[0].bounds[ledger.FIRST], ledger.LAST: extents[-1].bounds[ledger.LAST]}
+        return fresh, connection.execute(self.statement.limit(limit), bounds).all()
 
     def settle(self, connection: Connection, token: str, extents: Sequence[Extent]) -> None:
         """Write down that extents have nothing pending."""
@@ -161,9 +168,45 @@ class Plan:
         upsert(connection, schema.settled, rows, ["stage", "block"])
 
 
+class Walk:
+    """A search through extents that takes longer strides, and needs fewer queries, the longer nothing is found."""
+
+    def __init__(self, plan: Plan, extents: Sequence[Extent]) -> None:
+        self._plan, self._ahead = plan, deque(extents)
+        self._halves: list[list[Extent]] = []
+        self._stride = 1
+
+    def take(self, connection: Connection, limit: int) -> tuple[list[Extent], Sequence[sa.Row[Any]]] | None:
+        """Return the next extent that has pending rows, with at most `limit` of them, or some that have none.
+
+        Extents are returned at their present versions, each once; None when all were.
+        """
+        while part := self._next():
+            fresh, rows = self._plan.rows(connection, part, limit if len(part) == 1 else 1)
+            if not rows or len(part) == 1:
+                self._stride = 1 if rows else min(2 * self._stride, WIDEST)
+                return fresh, rows
+            half = len(part) // 2
+            self._halves += [part[half:], part[:half]]
+        return None
+
+    def _next(self) -> list[Extent]:
+        if self._halves:
+            return self._halves.pop()
+        part: list[Extent] = []
+        while self._ahead and len(part) < self._stride:
+            if part and self._ahead[0].block != part[-1].block + 1:
+                break
+            part.append(self._ahead.popleft())
+        return part
+
+
 def _spread(extents: Sequence[Extent]) -> Iterator[Extent]:
-    """Yield all of them, so that the first few are spread evenly."""
-    seen: set[int] = set()
+    """Yield all of them: the last, where what is new lies, and then so that the first few are spread evenly."""
+    if not extents:
+        return
+    yield extents[-1]
+    seen = {len(extents) - 1}
     steps = 1
     while len(seen) < len(extents):
         for step in range(steps):

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
-from sqlalchemy.sql import visitors
 
 from tamis import schema
 from tamis.config import Settings
@@ -21,8 +20,8 @@ State = Literal["done", "skipped", "unreadable", "failed"]
 STATES: tuple[State, ...] = ("done", "skipped", "unreadable", "failed")
 #: Counter of how often the failed rows of a stage were made pending again.
 RETRIES = "retries"
-#: Parameters that narrow a selection to a range of ids, both included. A stage whose subjects are no images or items
-#: uses them in its own selection (`within`); that of others is narrowed by `subject_id`.
+#: Parameters that narrow a selection to a range of ids of images or items, both included. Where these are the subjects
+#: themselves, `pending` does so; the selections of other stages use `within` themselves.
 FIRST, LAST = "first_id", "last_id"
 _MAX_ID = 2**62
 
@@ -53,10 +52,11 @@ def pending(stage: Stage, settings: Settings, fingerprint: str) -> sa.Select[Any
 
     Beside the stage's own columns: `old_state`, `old_fingerprint`, `attempts` and `commits`.
     """
-    selection = stage.select(settings)
+    selection = stage.select_undone(settings, fingerprint) if stage.select_undone else stage.select(settings)
     subjects = selection.subquery("subjects")
+    by_id = _is_unit(selection.selected_columns["subject_id"])
     entry = schema.ledger
-    narrowed = any(isinstance(part, sa.BindParameter) and part.key == FIRST for part in visitors.iterate(selection))
+    same = sa.and_(entry.c.stage == stage.name, entry.c.subject_id == subjects.c.subject_id)
     return (
         sa.select(
             subjects,
@@ -65,19 +65,23 @@ def pending(stage: Stage, settings: Settings, fingerprint: str) -> sa.Select[Any
             sa.func.coalesce(entry.c.attempts, 0).label("attempts"),
             sa.func.coalesce(entry.c.commits, 0).label("commits"),
         )
-        .select_from(
-            subjects.outerjoin(entry, sa.and_(entry.c.stage == stage.name, entry.c.subject_id == subjects.c.subject_id))
-        )
+        .select_from(subjects.outerjoin(entry, sa.and_(same, within(entry.c.subject_id)) if by_id else same))
         .where(
             sa.or_(
                 entry.c.subject_id.is_(None),
                 entry.c.fingerprint != fingerprint,
                 entry.c.input_digest != subjects.c.input_digest,
             ),
-            *(() if narrowed else (within(subjects.c.subject_id),)),
+            *((within(subjects.c.subject_id),) if by_id else ()),
         )
         .order_by(subjects.c.subject_id)
     )
+
+
+def _is_unit(subject: sa.ColumnElement[Any]) -> bool:
+    """Whether the subjects of a selection are the images, or items, by whose ids it is narrowed."""
+    column = subject.element if isinstance(subject, sa.Label) else subject
+    return any(column is table.c.id for table in (schema.image, schema.item))
 
 
 def known(stage: Stage, settings: Settings, fingerprint: str) -> sa.Select[Any]:

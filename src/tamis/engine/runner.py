@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from tamis.database import chunks, reading, writing
 from tamis.engine import ledger
 from tamis.engine.executor import Executor, Finished, InProcess, Outcome, ProcessPool, Task, Workshop
-from tamis.engine.extents import OBSERVED, Extent, Plan, Survey, touch
+from tamis.engine.extents import OBSERVED, Extent, Plan, Survey, Walk, touch
 from tamis.engine.lease import Lease, held
 from tamis.engine.ledger import Entry
 from tamis.engine.packed import Packed
@@ -134,7 +134,7 @@ def run_stage(
     stop: threading.Event | None = None,
     workshop: Workshop | None = None,
 ) -> StageReport:
-    """Work on all pending rows of a stage, or on the first `limit`; `workshop` lends its workers, which stay.
+    """Work on all pending rows of a stage, or on `limit` of them; `workshop` lends its workers, which stay.
 
     Raises:
         BusyError: another process works on the stage.
@@ -206,22 +206,28 @@ def _run_batches(run: _Run, stop: threading.Event) -> None:
 
 
 def _tasks(run: _Run, workers: int) -> Iterator[Task]:
-    """Batches of pending rows, extent by extent; a row is seen once a run, whatever becomes of it."""
+    """Batches of pending rows, extent by extent; a row is seen once a run, whatever becomes of it.
+
+    Extents of which the survey knows that they have some come first, so that work begins at once.
+    """
     left = run.limit if run.limit is not None else sys.maxsize
     settings = run.project.settings
     key = digest(run.stage.name, run.fingerprint, str(run.project.folder), settings.model_dump_json())
     size = min(run.stage.batch_size, max(1, -(-run.total // (2 * workers))))
-    for extent in run.survey.left:
-        if left <= 0:
-            return
+    walk = Walk(run.plan, run.survey.left)
+    while left > 0:
         with reading(run.project.engine) as connection:
-            fresh, rows = run.plan.rows(connection, extent.block, left)
+            found = walk.take(connection, left)
+        if found is None:
+            return
+        extents, rows = found
         run.remember(rows)
         if not rows:
-            run.finished.append(fresh)
+            run.finished += extents
         elif len(rows) < left:
-            run.taken_from.update((row.subject_id, fresh) for row in rows)
-            run.open[fresh] = len(rows)
+            (extent,) = extents
+            run.taken_from.update((row.subject_id, extent) for row in rows)
+            run.open[extent] = len(rows)
         for start in range(0, len(rows), size):
             part = rows[start : start + size]
             inputs = tuple(run.stage.read(row) for row in part)
@@ -301,13 +307,14 @@ def _run_collapse(run: _Run, stop: threading.Event) -> None:
     left = run.limit if run.limit is not None else sys.maxsize
     new, known = Packed(stage.reads), Packed(stage.reads)
     with reading(run.project.engine) as connection:
-        for extent in run.survey.left:
-            fresh, pending = run.plan.rows(connection, extent.block, left)
+        walk = Walk(run.plan, run.survey.left)
+        while left > 0 and (found := walk.take(connection, left)) is not None:
+            extents, pending = found
             new.extend(pending)
             run.remember(pending)
             left -= len(pending)
             if left > 0:
-                run.finished.append(fresh)
+                run.finished += extents
         due = bool(new) or is_undecided(connection, stage, run.project)
         side: Side = {}
         if due:

@@ -97,6 +97,9 @@ class Stage:
     select: Callable[[Settings], sa.Select[Any]]
     #: Given the settings, what puts the outputs of some subjects in place of earlier ones (see `tamis.engine.writers`).
     write: Callable[[Settings], Callable[[sa.Connection, Mapping[int, Sequence[Record]]], None]]
+    #: Given the settings and the fingerprint, what `select` yields but for subjects that the stage surely is done with,
+    #: where leaving them out early is faster.
+    select_undone: Callable[[Settings, str], sa.Select[Any]] | None = None
     section: str | None = None
     row: Callable[[Context], Callable[[Input], Sequence[Record]]] | None = None
     batch: Setup | None = None

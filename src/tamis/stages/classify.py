@@ -103,6 +103,7 @@ CLASSIFY = Stage(
     reads=ChosenSubject,
     writes=(Label,),
     select=select_chosen,
+    select_undone=lambda settings, fingerprint: select_chosen(settings, undone=("classify", fingerprint)),
     write=lambda settings: labels_writer("region", Path(settings.classify.model).name),
     section="classify",
     batch=_classify,

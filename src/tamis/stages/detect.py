@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from tamis import schema
 from tamis.config import Settings
+from tamis.engine.ledger import within
 from tamis.engine.stage import Compute, Context, Results, Stage, file_digest
 from tamis.engine.writers import write_regions
 from tamis.errors import Unreadable
@@ -44,7 +45,7 @@ def _select(_: Settings) -> sa.Select[Any]:
             image.sha256, facts.width, facts.height, facts.phash, facts.phash_mirrored, facts.dhash,
         )
         .join(schema.inspection, facts.image_id == image.id)
-        .where(facts.readable.is_(sa.true()))
+        .where(facts.readable.is_(sa.true()), within(facts.image_id))
     )  # fmt: skip
 
 

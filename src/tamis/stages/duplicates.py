@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from tamis import schema
 from tamis.config import Settings
+from tamis.engine.ledger import within
 from tamis.engine.stage import Context, Stage, Whole
 from tamis.engine.writers import copies_writer
 from tamis.records import ClusterMember, Relation
@@ -53,7 +54,7 @@ def _select(_: Settings) -> sa.Select[Any]:
             facts.parts, facts.pixel_digest,
         )
         .join(schema.inspection, facts.image_id == image.id)
-        .where(facts.readable.is_(sa.true()))
+        .where(facts.readable.is_(sa.true()), within(facts.image_id))
     )  # fmt: skip
 
 

@@ -22,7 +22,8 @@ import sqlalchemy as sa
 
 from tamis import schema
 from tamis.config import DetectSettings, Settings
-from tamis.database import CHUNK, chunks
+from tamis.database import CHUNK, at_once, chunks
+from tamis.engine.ledger import within
 from tamis.records import PART_SHARE, Box, RegionKind
 
 #: Why the whole of an image stands in for an object.
@@ -122,9 +123,8 @@ def _ranked(detect: DetectSettings, images: sa.ColumnElement[bool] | None) -> sa
     ).subquery("ranked")
 
 
-def _passing(detect: DetectSettings, region: Any) -> list[sa.ColumnElement[bool]]:
+def _passing(detect: DetectSettings, region: Any, inspection: Any = schema.inspection.c) -> list[Any]:
     """What a detection has to meet by itself."""
-    inspection = schema.inspection.c
     share = (region.x1 - region.x0) * (region.y1 - region.y0) >= detect.min_share * inspection.width * inspection.height
     passing = [region.kind == "detected", region.score >= detect.min_score, share]
     return [*passing, region.class_name.in_(detect.classes)] if detect.classes else passing
@@ -156,6 +156,54 @@ def _own_object(detect: DetectSettings) -> list[sa.ColumnElement[bool]]:
     return [
         ~sa.exists(sa.select(sa.literal(1)).select_from(other).where(same).correlate(schema.region, schema.inspection))
     ]
+
+
+def images_undone(settings: Settings, stage: str, fingerprint: str, *, certain: bool = False) -> sa.Select[Any]:
+    """Return the query of images in whose regions a stage may have something to do, in one look at each region.
+
+    An image is left out only if the stage is done, under that fingerprint, with every region that may be chosen: all
+    drawn ones and all detections that pass by themselves, be they chosen or not, or the whole where there are none.
+    With `certain`, a whole in doubt is nothing to do.
+    """
+    detect, uses_detector = settings.detect, settings.detect.model != WHOLE
+    region = schema.region.alias("seen").c
+    facts, done = _facts_within(), _done_within(stage, fingerprint)
+    nothing, whole_undone, all_done, undone = range(4)
+    own = sa.case((done.c.subject_id.is_not(None), all_done), else_=undone)
+    whole = sa.case((done.c.subject_id.is_not(None), nothing), else_=whole_undone)
+    states = sa.case(
+        (region.kind == "whole", nothing if certain and uses_detector else whole),
+        (region.kind == "drawn", own),
+        (sa.and_(*_passing(detect, region, facts.c)) if uses_detector else sa.false(), own),
+        else_=nothing,
+    )
+    return (
+        sa.select(region.image_id)
+        .join(facts, facts.c.image_id == region.image_id)
+        .outerjoin(done, done.c.subject_id == region.id)
+        .where(region.superseded_at.is_(None), within(region.image_id))
+        .group_by(region.image_id)
+        .having(sa.func.max(states).in_((whole_undone, undone)))
+    )
+
+
+def _facts_within() -> sa.CTE:
+    """The sizes of readable images, read in one go: PostgreSQL would look up each by itself."""
+    facts = schema.inspection.c
+    query = sa.select(facts.image_id, facts.width, facts.height)
+    return at_once(query.where(facts.readable.is_(sa.true()), within(facts.image_id)), "facts")
+
+
+def _done_within(stage: str, fingerprint: str) -> sa.CTE:
+    """The regions that a stage is done with, read in one go, between the smallest and the largest id of the images'."""
+    entry, region = schema.ledger.c, schema.region.c
+    # The sums keep PostgreSQL from walking along the primary key in search of the extremes.
+    ends = [
+        sa.select(extreme(region.id + 0)).where(within(region.image_id)).scalar_subquery()
+        for extreme in (sa.func.min, sa.func.max)
+    ]
+    done = sa.and_(entry.stage == stage, entry.fingerprint == fingerprint, entry.input_digest == "")
+    return at_once(sa.select(entry.subject_id).where(done, entry.subject_id.between(*ends)), "done")
 
 
 def read_chosen(

@@ -81,8 +81,12 @@ def _collapse(context: Context, whole: Whole) -> Sequence[Relation | ClusterMemb
 
 
 def _select(settings: Settings) -> sa.Select[Any]:
-    signed = schema.region.c.phash.is_not(None)
-    return select_chosen(settings).where(signed)
+    return select_chosen(settings).where(schema.region.c.phash.is_not(None))
+
+
+def _select_undone(settings: Settings, fingerprint: str) -> sa.Select[Any]:
+    chosen = select_chosen(settings, undone=("regionduplicates", fingerprint))
+    return chosen.where(schema.region.c.phash.is_not(None))
 
 
 REGIONDUPLICATES = Stage(
@@ -92,6 +96,7 @@ REGIONDUPLICATES = Stage(
     reads=SignedRegion,
     writes=(Relation, ClusterMember),
     select=_select,
+    select_undone=_select_undone,
     write=lambda _: copies_writer("region"),
     section="regionduplicates",
     collapse=_collapse,

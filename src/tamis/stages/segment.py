@@ -65,6 +65,7 @@ SEGMENT = Stage(
     reads=ChosenSubject,
     writes=(Mask,),
     select=lambda settings: select_chosen(settings, certain=True),
+    select_undone=lambda settings, fingerprint: select_chosen(settings, certain=True, undone=("segment", fingerprint)),
     write=lambda _: write_masks,
     section="segment",
     batch=_segment,

@@ -12,7 +12,7 @@ from tamis.config import Settings
 from tamis.engine.ledger import within
 from tamis.engine.stage import Context
 from tamis.records import Box
-from tamis.stages.policy import chosen_regions
+from tamis.stages.policy import chosen_regions, images_undone
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,10 +38,22 @@ class ChosenSubject:
         return (self.x0, self.y0, self.x1, self.y1)
 
 
-def select_chosen(settings: Settings, *, certain: bool = False) -> sa.Select[Any]:
-    """Select the chosen regions of images that are no losers of a cluster; with `certain`, those without doubt."""
-    loser = schema.cluster.alias("loser")
-    chosen = chosen_regions(settings, within(schema.region.c.image_id)).subquery("chosen")
+def select_chosen(
+    settings: Settings, *, certain: bool = False, undone: tuple[str, str] | None = None
+) -> sa.Select[Any]:
+    """Select the chosen regions of images that are no losers of a cluster.
+
+    Args:
+        settings: the project's settings.
+        certain: only regions without doubt.
+        undone: name and fingerprint of a stage; of the images with which it is surely done, nothing is selected.
+    """
+    images = [within(schema.region.c.image_id)]
+    if undone is not None:
+        images.append(schema.region.c.image_id.in_(images_undone(settings, *undone, certain=certain)))
+    if settings.duplicates.enabled:
+        images.append(~_is_loser(schema.region.c.image_id))
+    chosen = chosen_regions(settings, sa.and_(*images)).subquery("chosen")
     column = chosen.c
     region = schema.region.c
     statement = sa.select(
@@ -51,13 +63,13 @@ def select_chosen(settings: Settings, *, certain: bool = False) -> sa.Select[Any
     ).join(schema.region, region.id == column.region_id)  # fmt: skip
     if certain:
         statement = statement.where(column.doubt == "")
-    if settings.duplicates.enabled:
-        statement = statement.where(
-            ~sa.exists().where(
-                loser.c.level == "image", loser.c.member_id == column.image_id, loser.c.keeper_id != column.image_id
-            )
-        )
     return statement
+
+
+def _is_loser(image_id: sa.ColumnElement[int]) -> sa.Exists:
+    """Whether a better copy stands for an image."""
+    loser = schema.cluster.alias("loser").c
+    return sa.exists().where(loser.level == "image", loser.member_id == image_id, loser.keeper_id != image_id)
 
 
 def render_settings(settings: Settings) -> str:
