@@ -36,9 +36,10 @@ from benchmarks.duplicatepeers import TOOLS
 from benchmarks.planted import Row, generate, watermarked
 from benchmarks.rules import default_data
 from tamis.vision.clusters import Clustering
+from tamis.vision.columns import Signature
 from tamis.vision.copies import Picture
 from tamis.vision.dedupe import DedupeSettings, dedupe_folder
-from tamis.vision.duplicates import Search, Signature, find_candidates, in_blocks, screen, verify_candidates
+from tamis.vision.duplicates import Search, find_candidates, in_blocks, screen, verify_candidates
 from tamis.vision.inspect import sign_image, small_picture
 
 Groups = list[set[str]]

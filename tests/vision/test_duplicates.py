@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from tamis.records import Relation
+from tamis.vision.clusters import Clustering, cluster
+from tamis.vision.columns import Signature
 from tamis.vision.duplicates import (
     Proposals,
     Search,
-    Signature,
     find_candidates,
     find_relations,
     screen,
@@ -56,6 +58,19 @@ def in_batches(order: list[int], cuts: list[int], search: Search) -> list[Relati
     return sorted(found, key=lambda relation: (relation.first_id, relation.second_id))
 
 
+def standing(relations: list[Relation]) -> list[tuple[object, ...]]:
+    """The relations with the smallest id of equal pixels in place of each; those of equal pixels as clusters."""
+    equal = [relation for relation in relations if relation.kind == "same_pixels"]
+    stands = {member.member_id: member.keeper_id for member in cluster(equal, Clustering(keeper="first"), facts={})}
+    rows = {
+        (*sorted(stands.get(one, one) for one in (relation.first_id, relation.second_id)), relation.kind,
+         relation.score, relation.distance)
+        for relation in relations
+        if relation.kind != "same_pixels"
+    }  # fmt: skip
+    return [*sorted(rows), *sorted(stands.items())]
+
+
 ALL_AT_ONCE = find_relations(list(SIGNATURES.values()), [], load, TURNING)
 
 
@@ -71,12 +86,42 @@ def test_relations_do_not_depend_on_order_or_batches(seed: int) -> None:
     generator = random.Random(seed)
     order = generator.sample(sorted(PICTURES), len(PICTURES))
     cuts = sorted(generator.sample(range(1, len(order)), generator.randint(1, 6)))
-    assert in_batches(order, cuts, TURNING) == ALL_AT_ONCE
+    assert standing(in_batches(order, cuts, TURNING)) == standing(ALL_AT_ONCE)
 
 
 def test_one_at_a_time_finds_the_same() -> None:
     order = sorted(PICTURES, reverse=True)
-    assert in_batches(order, list(range(1, len(order))), TURNING) == ALL_AT_ONCE
+    assert standing(in_batches(order, list(range(1, len(order))), TURNING)) == standing(ALL_AT_ONCE)
+
+
+def test_which_ids_the_pictures_were_given_changes_no_score() -> None:
+    turned = {identity: 1000 - identity for identity in PICTURES}
+    rows = [replace(row, id=turned[row.id]) for row in SIGNATURES.values()]
+    found = find_relations(rows, [], lambda identity: PICTURES[1000 - identity], TURNING)
+    # Of pictures with equal pixels, those with the smallest ids are compared, which are others now.
+    stands = {base + 7: base for base in (100, 70, 40)}
+    back = [replace(one, first_id=1000 - one.second_id, second_id=1000 - one.first_id) for one in found]
+    renamed = [
+        replace(one, first_id=min(pair), second_id=max(pair))
+        for one in back
+        if one.kind != "same_pixels"
+        for pair in [[stands.get(identity, identity) for identity in (one.first_id, one.second_id)]]
+    ]
+    assert sorted(map(repr, renamed)) == sorted(repr(one) for one in ALL_AT_ONCE if one.kind != "same_pixels")
+
+
+def test_equal_pixels_are_a_star_and_one_of_them_is_compared() -> None:
+    many = [Signature(identity, 5, 5, "placeholder") for identity in range(1, 5001)]
+    near = Signature(0, 4, 5, "another")
+    identical, proposals = find_candidates([*many, near], [])
+    assert [(one.first_id, one.second_id) for one in identical] == [(1, other) for other in range(2, 5001)]
+    assert np.unique(proposals.pairs).tolist() == [0, 1]
+    identical, proposals = find_candidates([near], many)
+    assert identical == []
+    assert np.unique(proposals.pairs).tolist() == [0, 1]
+    identical, proposals = find_candidates([Signature(7000, 5, 5, "placeholder")], many)
+    assert [(one.first_id, one.second_id) for one in identical] == [(1, 7000)]
+    assert not len(proposals.pairs)
 
 
 def test_each_copy_is_related_to_its_original_by_its_kind() -> None:
@@ -104,7 +149,7 @@ def test_equal_pixels_are_never_loaded() -> None:
 
     rows = [Signature(identity, 5, 5, "same") for identity in (3, 1, 2)]
     found = find_relations(rows[:2], rows[2:], refuse)
-    assert [(relation.first_id, relation.second_id) for relation in found] == [(1, 2), (1, 3), (2, 3)]
+    assert [(relation.first_id, relation.second_id) for relation in found] == [(1, 2), (1, 3)]
     assert {relation.kind for relation in found} == {"same_pixels"}
 
 

@@ -25,6 +25,10 @@ class _Texts:
         self._bytes += value.encode() if isinstance(value, str) else value
         self._ends.append(len(self._bytes))
 
+    def parts(self) -> tuple[bytearray, array[int]]:
+        """The bytes of all, and where those of each end."""
+        return self._bytes, self._ends[1:]
+
     def __getitem__(self, place: int) -> str | bytes:
         raw = bytes(self._bytes[self._ends[place] : self._ends[place + 1]])
         return raw.decode() if self._of is str else raw
@@ -71,6 +75,29 @@ class Packed(Sequence[Kind], Generic[Kind]):
     def __iter__(self) -> Iterator[Kind]:
         for place in range(self._count):
             yield self[place]
+
+    @property
+    def ids(self) -> Sequence[int]:
+        """The ids of all."""
+        ids: Sequence[int] = self._columns[0]
+        return ids
+
+    def numbers(self, name: str) -> NDArray[Any]:
+        """A column of numbers, shape (n,)."""
+        import numpy as np  # noqa: PLC0415 - loaded on use
+
+        return np.array(self._columns[self._names.index(name)])
+
+    def texts(self, name: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """A column of strings or bytes: the bytes of all, and where those of each end, shape (n,). None is empty."""
+        import numpy as np  # noqa: PLC0415
+
+        column = self._columns[self._names.index(name)]
+        if isinstance(column, _Texts):
+            joined, ends = column.parts()
+            return np.frombuffer(joined, dtype=np.uint8), np.frombuffer(ends, dtype=np.int64)
+        given = [value.encode() if isinstance(value, str) else value or b"" for value in column]
+        return np.frombuffer(b"".join(given), dtype=np.uint8), np.cumsum([len(one) for one in given], dtype=np.int64)
 
     def find(self, identity: int) -> Kind | None:
         """Return the record with that id; None if there is none."""

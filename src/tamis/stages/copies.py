@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from tamis.engine.packed import Packed
     from tamis.vision.clusters import Facts
+    from tamis.vision.columns import Signatures
 
 
 def decision(settings: DuplicatesSettings, side: Side) -> str:
@@ -57,6 +59,7 @@ def relate(
     level: Level,
     settings: DuplicatesSettings,
     whole: Whole,
+    signatures_of: Callable[[Packed[Any]], Signatures],
     facts_of: Callable[[Any], Facts],
     load: Callable[[int], NDArray[np.uint8]],
 ) -> list[Relation | ClusterMember]:
@@ -65,18 +68,18 @@ def relate(
     Args:
         level: what the ids count.
         settings: how leniently to look, what counts as a copy, and which copy stays.
-        whole: inputs with the method `signature`; the side inputs of `side_inputs`.
+        whole: the inputs, and the side inputs of `side_inputs`.
+        signatures_of: returns what candidates are found by, for inputs.
         facts_of: returns what keepers are chosen by, for an input.
         load: returns the small picture of an id.
     """
     from tamis.vision.clusters import Clustering, cluster  # noqa: PLC0415 - OpenCV and numba load on use
     from tamis.vision.duplicates import Search, find_relations  # noqa: PLC0415
 
-    new = [row.signature() for row in whole.new]
-    known = [row.signature() for row in whole.known]
     search = Search(level, settings.radius, mirrored=settings.mirrored, rotated=settings.rotated)
+    new, known = signatures_of(whole.new), signatures_of(whole.known)
     found = find_relations(new, known, load, search, threads=whole.threads, told=whole.told)
-    fresh = {signature.id for signature in new}
+    fresh = set(new.ids.tolist())
     kept = [_relation(row) for row in whole.side["relations"] if fresh.isdisjoint((row.first_id, row.second_id))]
     clustering = Clustering(
         level,
@@ -105,10 +108,29 @@ class _FactsFound(Mapping[int, "Facts"]):
         return self._facts_of(self._whole.find(identity))
 
     def __iter__(self) -> Iterator[int]:
-        return (row.signature().id for rows in (self._whole.new, self._whole.known) for row in rows)
+        return (identity for rows in (self._whole.new, self._whole.known) for identity in rows.ids)
 
     def __len__(self) -> int:
         return len(self._whole.new) + len(self._whole.known)
+
+
+def signatures_in(rows: Packed[Any], digest_of: str, parts_of: str | None = None) -> Signatures:
+    """Return signatures from the columns of inputs: ids, `phash`, `dhash`, and those named."""
+    import numpy as np  # noqa: PLC0415 - loaded on use
+
+    from tamis.vision.columns import Signatures  # noqa: PLC0415
+
+    texts, ends = rows.texts(digest_of)
+    sizes = np.diff(ends, prepend=0)
+    if len(sizes) and (sizes == sizes[0]).all() and sizes[0]:
+        digests = texts.reshape(len(sizes), -1).view(f"S{sizes[0]}").ravel()
+    else:
+        held = texts.tobytes()
+        digests = np.array([held[end - size : end] for end, size in zip(ends, sizes, strict=True)] or [b""], np.bytes_)
+    nothing = np.zeros(0, dtype=np.uint8), np.zeros(len(rows), dtype=np.int64)
+    parts, part_ends = rows.texts(parts_of) if parts_of else nothing
+    ids = np.array(rows.ids, dtype=np.int64)
+    return Signatures(ids, rows.numbers("phash"), rows.numbers("dhash"), digests[: len(rows)], parts, part_ends)
 
 
 def _relation(row: sa.Row[Any]) -> Relation:

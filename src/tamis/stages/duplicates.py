@@ -14,13 +14,14 @@ from tamis.engine.ledger import within
 from tamis.engine.stage import Context, Stage, Whole
 from tamis.engine.writers import copies_writer
 from tamis.records import ClusterMember, Relation
-from tamis.stages.copies import decision, inspected_fingerprint, relate, side_inputs
+from tamis.stages.copies import decision, inspected_fingerprint, relate, side_inputs, signatures_in
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from tamis.vision.duplicates import Signature
+    from tamis.engine.packed import Packed
+    from tamis.vision.columns import Signatures
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +38,6 @@ class SignedImage:
     dhash: int
     parts: bytes
     pixel_digest: str
-
-    def signature(self) -> Signature:
-        """What candidates are found by."""
-        from tamis.vision.duplicates import Signature  # noqa: PLC0415 - numba loads on use
-
-        return Signature(self.image_id, self.phash, self.dhash, self.pixel_digest, self.parts)
 
 
 def _select(_: Settings) -> sa.Select[Any]:
@@ -68,6 +63,10 @@ def _select_labelled(_: Settings) -> sa.Select[Any]:
     )
 
 
+def _signatures(rows: Packed[SignedImage]) -> Signatures:
+    return signatures_in(rows, digest_of="pixel_digest", parts_of="parts")
+
+
 def _collapse(context: Context, whole: Whole) -> Sequence[Relation | ClusterMember]:
     from tamis.vision.clusters import Facts  # noqa: PLC0415 - decoders load on use
     from tamis.vision.inspect import small_picture  # noqa: PLC0415
@@ -78,12 +77,12 @@ def _collapse(context: Context, whole: Whole) -> Sequence[Relation | ClusterMemb
     def facts_of(row: SignedImage) -> Facts:
         return Facts(row.width * row.height, row.sharpness, row.text_share, row.sha256)
 
-    return relate("image", context.settings.duplicates, whole, facts_of, load)
+    return relate("image", context.settings.duplicates, whole, _signatures, facts_of, load)
 
 
 DUPLICATES = Stage(
     name="duplicates",
-    version=2,
+    version=3,
     help="image signatures to clusters of the same shot, one keeper each",
     reads=SignedImage,
     writes=(Relation, ClusterMember),

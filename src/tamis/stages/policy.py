@@ -198,12 +198,12 @@ def _done_within(stage: str, fingerprint: str) -> sa.CTE:
     """The regions that a stage is done with, read in one go, between the smallest and the largest id of the images'."""
     entry, region = schema.ledger.c, schema.region.c
     # The sums keep PostgreSQL from walking along the primary key in search of the extremes.
-    ends = [
+    first, last = (
         sa.select(extreme(region.id + 0)).where(within(region.image_id)).scalar_subquery()
         for extreme in (sa.func.min, sa.func.max)
-    ]
+    )
     done = sa.and_(entry.stage == stage, entry.fingerprint == fingerprint, entry.input_digest == "")
-    return at_once(sa.select(entry.subject_id).where(done, entry.subject_id.between(*ends)), "done")
+    return at_once(sa.select(entry.subject_id).where(done, entry.subject_id.between(first, last)), "done")
 
 
 def read_chosen(

@@ -13,15 +13,16 @@ from tamis.config import Settings
 from tamis.engine.stage import Context, Stage, Whole
 from tamis.engine.writers import copies_writer
 from tamis.records import ClusterMember, Relation
-from tamis.stages.copies import decision, relate, side_inputs
+from tamis.stages.copies import decision, relate, side_inputs, signatures_in
 from tamis.stages.subjects import select_chosen
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from tamis.engine.packed import Packed
     from tamis.vision.clusters import Facts
-    from tamis.vision.duplicates import Signature
+    from tamis.vision.columns import Signatures
 
 #: Long side at which pairs are compared, in pixels.
 _SMALL = 256
@@ -43,12 +44,6 @@ class SignedRegion:
     phash: int
     dhash: int
 
-    def signature(self) -> Signature:
-        """What candidates are found by; no two regions have the same pixels by name."""
-        from tamis.vision.duplicates import Signature  # noqa: PLC0415 - numba loads on use
-
-        return Signature(self.region_id, self.phash, self.dhash, self.region_key)
-
 
 def _select_labelled(_: Settings) -> sa.Select[Any]:
     label = schema.label.c
@@ -60,6 +55,11 @@ def _facts(row: SignedRegion) -> Facts:
     from tamis.vision.clusters import Facts  # noqa: PLC0415 - decoders load on use
 
     return Facts(round((row.x1 - row.x0) * (row.y1 - row.y0)), key=row.region_key)
+
+
+def _signatures(rows: Packed[SignedRegion]) -> Signatures:
+    """No two regions have the same pixels by name."""
+    return signatures_in(rows, digest_of="region_key")
 
 
 def _collapse(context: Context, whole: Whole) -> Sequence[Relation | ClusterMember]:
@@ -77,7 +77,7 @@ def _collapse(context: Context, whole: Whole) -> Sequence[Relation | ClusterMemb
         right, bottom = max(left + 1, round(row.x1 * scale)), max(top + 1, round(row.y1 * scale))
         return np.ascontiguousarray(picture[top:bottom, left:right])
 
-    return relate("region", context.settings.regionduplicates, whole, _facts, load)
+    return relate("region", context.settings.regionduplicates, whole, _signatures, _facts, load)
 
 
 def _select(settings: Settings) -> sa.Select[Any]:
@@ -91,7 +91,7 @@ def _select_undone(settings: Settings, fingerprint: str) -> sa.Select[Any]:
 
 REGIONDUPLICATES = Stage(
     name="regionduplicates",
-    version=2,
+    version=3,
     help="chosen regions to clusters of the same view of the same thing",
     reads=SignedRegion,
     writes=(Relation, ClusterMember),

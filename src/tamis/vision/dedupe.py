@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 from tamis.errors import Unreadable, UserError
 from tamis.records import Relation
 from tamis.vision.clusters import KEEPER, Clustering, Facts, cluster
+from tamis.vision.columns import Signature
 from tamis.vision.copies import Picture
 from tamis.vision.decode import DEFAULT_LIMITS, Limits
 from tamis.vision.duplicates import (
     CACHED_PICTURES,
     Candidate,
     Search,
-    Signature,
     by_pair,
     find_candidates,
     in_blocks,

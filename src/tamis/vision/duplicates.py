@@ -6,7 +6,7 @@ and batches its pictures come, unless it grows so large in between that fewer pa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -19,17 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tamis.records import Level, Relation
+from tamis.vision.columns import Signature, Signatures, equal_pixels, one_of_each
 from tamis.vision.copies import INVERSE, Orientation, Picture, Verdict, unit_turn, verify
 from tamis.vision.quality import to_luma, to_reference
 from tamis.vision.signatures import (
-    PART_BYTES,
     WINDOWS,
     as_unsigned,
     mirrored_dhash,
     part_phashes,
     signatures,
     turned_phash,
-    unpack_parts,
 )
 
 #: Returns the small picture of an id, RGB, at best 256 pixels along the long side.
@@ -45,21 +44,6 @@ _LARGE = (8_000, 32_000)
 _BLOCK = 600
 #: Pictures or pairs that a worker takes at once.
 _PER_TASK = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """What candidates are found by: an image's or region's id and signatures.
-
-    `parts` holds the DCT signatures of its windows (`signatures.part_phashes`), packed; without them, crops beyond 5 %
-    and frames are seldom proposed.
-    """
-
-    id: int
-    phash: int
-    dhash: int
-    pixel_digest: str
-    parts: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +87,7 @@ class Proposals(NamedTuple):
     """Pairs that signatures propose, sorted, each once in an orientation; four arrays of one length.
 
     Attributes:
-        pairs: ids, smaller one first, shape (n, 2).
+        pairs: ids, the one with the smaller digest first, shape (n, 2).
         orientations: how the second is to be turned to meet the first.
         distances: bits between the signatures that met.
         windows: which met: 0 the wholes, k + 1 window k of the first and the whole of the second, -(k + 1) the other
@@ -118,7 +102,7 @@ class Proposals(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A pair to verify, smaller id first, with how it lies.
+    """A pair to verify, smaller digest first, with how it lies.
 
     Attributes:
         first_id: the one id.
@@ -151,8 +135,8 @@ def signature_of(identity: int, image_rgb: NDArray[np.uint8]) -> Signature:
 
 
 def find_relations(
-    new: Sequence[Signature],
-    known: Sequence[Signature],
+    new: Sequence[Signature] | Signatures,
+    known: Sequence[Signature] | Signatures,
     load: Load,
     search: Search = DEFAULT_SEARCH,
     *,
@@ -195,54 +179,51 @@ def find_relations(
 
 
 def find_candidates(
-    new: Sequence[Signature], known: Sequence[Signature], search: Search = DEFAULT_SEARCH
+    new: Sequence[Signature] | Signatures, known: Sequence[Signature] | Signatures, search: Search = DEFAULT_SEARCH
 ) -> tuple[list[Relation], Proposals]:
-    """Return the pairs with equal pixels, and the pairs to look at, sorted; each with at least one new picture."""
+    """Return relations of equal pixels, and the pairs to look at, sorted; each with at least one new picture.
+
+    Of pictures with equal pixels one alone is proposed to others.
+    """
     # Verification alone, as in worker processes, does without the index.
     from tamis.vision.hashindex import HashIndex  # noqa: PLC0415
 
-    everything = [*new, *known]
-    search = search.among(len(everything))
-    identical = _equal_pixels(new, known, search.level)
-    wholes = HashIndex(_column(row.phash for row in everything))
-    known_wholes = HashIndex(_column(row.phash for row in known))
-    gradients = _column(row.dhash for row in everything)
-    parts = HashIndex(unpack_parts(b"".join(row.parts for row in everything)))
-    owners, windows = _owners(everything)
-    found = _Found(_column(row.id for row in everything))
-    for orientation in search.orientations:
-        turned = _column(turned_phash(row.phash, orientation) for row in new)
-        pairs = wholes.query(turned, search.radius)
-        if orientation not in (0, 4):
-            found.add(pairs.first, pairs.second, pairs.distance, orientation)
-            continue
-        ours = _column(mirrored_dhash(row.dhash) if orientation else row.dhash for row in new)
-        apart = np.bitwise_count(as_unsigned(ours)[pairs.first] ^ as_unsigned(gradients)[pairs.second])
-        near = pairs.distance + apart <= search.joint_radius
-        found.add(pairs.first[near], pairs.second[near], pairs.distance[near], orientation)
-        pairs = parts.query(turned, search.part_radius)
-        found.add(pairs.first, owners[pairs.second], pairs.distance, orientation, -windows[pairs.second])
-        if known:
-            own_parts = unpack_parts(b"".join(row.parts for row in new)).tolist()
-            turned_parts = _column(turned_phash(part, orientation) for part in own_parts)
-            pairs = known_wholes.query(turned_parts, search.part_radius)
-            ours, theirs = owners[pairs.first], pairs.second + len(new)
-            found.add(ours, theirs, pairs.distance, orientation, windows[pairs.first])
-    return identical, found.proposals({(relation.first_id, relation.second_id) for relation in identical})
-
-
-def _owners(rows: Sequence[Signature]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return of each part whose it is, and the number of its window from one on."""
-    counts = np.fromiter((len(row.parts) // PART_BYTES for row in rows), dtype=np.int64)
-    before = np.cumsum(counts) - counts
-    return np.repeat(np.arange(len(rows)), counts), np.arange(counts.sum()) - np.repeat(before, counts) + 1
+    new, known = (rows if isinstance(rows, Signatures) else Signatures.of(rows) for rows in (new, known))
+    search = search.among(len(new) + len(known))
+    identical, standing = equal_pixels(new, known, search.level)
+    new = new.take(standing)
+    found = _Found(np.concatenate((new.ids, known.ids)), np.concatenate((new.digests, known.digests)))
+    sides = [(rows, HashIndex(rows.phashes), HashIndex(rows.part_hashes())) for rows in (new, known) if len(rows)]
+    own_parts, (own_owners, own_windows) = new.part_hashes().tolist(), new.part_owners()
+    for orientation in search.orientations if len(new) else ():
+        turned = _column(turned_phash(phash, orientation) for phash in new.phashes.tolist())
+        ours = _column(mirrored_dhash(dhash) if orientation else dhash for dhash in new.dhashes.tolist())
+        for rows, wholes, parts in sides:
+            base = 0 if rows is new else len(new)
+            pairs = wholes.query(turned, search.radius)
+            theirs = pairs.second + base
+            if orientation not in (0, 4):
+                found.add(pairs.first, theirs, pairs.distance, orientation)
+                continue
+            apart = np.bitwise_count(as_unsigned(ours)[pairs.first] ^ as_unsigned(rows.dhashes)[pairs.second])
+            near = pairs.distance + apart <= search.joint_radius
+            found.add(pairs.first[near], theirs[near], pairs.distance[near], orientation)
+            pairs = parts.query(turned, search.part_radius)
+            owners, windows = rows.part_owners()
+            found.add(pairs.first, owners[pairs.second] + base, pairs.distance, orientation, -windows[pairs.second])
+            if rows is known:
+                turned_parts = _column(turned_phash(part, orientation) for part in own_parts)
+                pairs = wholes.query(turned_parts, search.part_radius)
+                windows = own_windows[pairs.first]
+                found.add(own_owners[pairs.first], pairs.second + base, pairs.distance, orientation, windows)
+    return identical, found.proposals()
 
 
 class _Found:
     """Pairs proposed in one orientation or several, by their wholes or windows."""
 
-    def __init__(self, ids: NDArray[np.int64]) -> None:
-        self._ids = ids
+    def __init__(self, ids: NDArray[np.int64], digests: NDArray[np.bytes_]) -> None:
+        self._ids, self._digests = ids, digests
         self._rows: list[NDArray[np.int64]] = []
 
     def add(
@@ -257,25 +238,26 @@ class _Found:
 
         `windows` are positive where it was a window of ours that met the other's whole, negative the other way round.
         """
-        our_ids, their_ids = self._ids[ours], self._ids[theirs]
-        # A candidate says how the second is turned to meet the first.
-        swapped = our_ids > their_ids
+        # A candidate says how the second is turned to meet the first. Which is first depends on the pixels, not on the
+        # ids, which another run may give out in another order.
+        swapped = self._digests[ours] > self._digests[theirs]
         turns = np.where(swapped, orientation, INVERSE[orientation])
         met = np.zeros(len(ours), dtype=np.int64) if windows is None else np.where(swapped, -windows, windows)
-        lower, higher = np.minimum(our_ids, their_ids), np.maximum(our_ids, their_ids)
-        rows = np.stack((lower, higher, turns, distances, met))
-        self._rows.append(rows[:, our_ids != their_ids])
+        first, second = np.where(swapped, theirs, ours), np.where(swapped, ours, theirs)
+        rows = np.stack((first, second, turns, distances, met))
+        self._rows.append(rows[:, first != second])
 
-    def proposals(self, settled: Collection[tuple[int, int]]) -> Proposals:
-        """Return all pairs but those that are settled, each orientation with the nearest signatures."""
-        rows = np.concatenate(self._rows, axis=1)
+    def proposals(self) -> Proposals:
+        """Return all pairs, each orientation with the nearest signatures."""
+        rows = np.concatenate([np.zeros((5, 0), dtype=np.int64), *self._rows], axis=1)
+        places, rows[:2] = np.unique(rows[:2], return_inverse=True)
+        standing = one_of_each(self._ids[places], self._digests[places])
+        rows = rows[:, standing[rows[:2]].all(axis=0)]
+        rows[:2] = self._ids[places][rows[:2]]
         rows = rows[:, np.lexsort(rows[::-1])]
         repeated = np.zeros(rows.shape[1], dtype=np.bool_)
         repeated[1:] = (rows[:3, 1:] == rows[:3, :-1]).all(axis=0)
         rows = rows[:, ~repeated]
-        if settled:
-            known = [pair in settled for pair in zip(rows[0].tolist(), rows[1].tolist(), strict=True)]
-            rows = rows[:, ~np.array(known, dtype=np.bool_)]
         return Proposals(np.ascontiguousarray(rows[:2].T), rows[2], rows[3], rows[4])
 
 
@@ -373,24 +355,9 @@ def verify_candidates(
         if verdict is not None and (pair not in best or verdict.score > best[pair][1].score):
             best[pair] = candidate, verdict
     return [
-        Relation(level, first_id, second_id, verdict.kind, verdict.score, candidate.distance)
-        for (first_id, second_id), (candidate, verdict) in best.items()
+        Relation(level, min(pair), max(pair), verdict.kind, verdict.score, candidate.distance)
+        for pair, (candidate, verdict) in best.items()
     ]
-
-
-def _equal_pixels(new: Sequence[Signature], known: Sequence[Signature], level: Level) -> list[Relation]:
-    """Return a relation for each pair of equal digests with at least one new picture."""
-    known_ids: dict[str, list[int]] = {}
-    for row in known:
-        known_ids.setdefault(row.pixel_digest, []).append(row.id)
-    relations = []
-    for row in new:
-        others = known_ids.setdefault(row.pixel_digest, [])
-        relations += [
-            Relation(level, min(row.id, other), max(row.id, other), "same_pixels", 1.0, 0) for other in others
-        ]
-        others.append(row.id)
-    return relations
 
 
 def _by_ids(relation: Relation) -> tuple[int, int]:

@@ -85,7 +85,7 @@ def part_phashes(image_grey: NDArray[np.uint8]) -> bytes:
     return np.packbits(positive.reshape(-1, 64), axis=1, bitorder="little").tobytes()
 
 
-def unpack_parts(packed: bytes) -> NDArray[np.int64]:
+def unpack_parts(packed: bytes | NDArray[np.uint8]) -> NDArray[np.int64]:
     """Return packed signatures as numbers: they are signed 64-bit integers, little-endian, one after the other."""
     return np.frombuffer(packed, "<i8").astype(np.int64, copy=False)
 

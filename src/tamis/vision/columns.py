@@ -1,0 +1,121 @@
+"""Signatures of many pictures in columns, and which of them have the same pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamis.records import Level, Relation
+from tamis.vision.signatures import PART_BYTES, unpack_parts
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What candidates are found by: an image's or region's id and signatures.
+
+    `parts` holds the DCT signatures of its windows (`signatures.part_phashes`), packed; without them, crops beyond 5 %
+    and frames are seldom proposed.
+    """
+
+    id: int
+    phash: int
+    dhash: int
+    pixel_digest: str
+    parts: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Signatures:
+    """Signatures in columns: ids, both signatures and digests, shape (n,), and the parts of all, one behind the other.
+
+    `part_ends` says where the bytes of each end in `parts`.
+    """
+
+    ids: NDArray[np.int64]
+    phashes: NDArray[np.int64]
+    dhashes: NDArray[np.int64]
+    digests: NDArray[np.bytes_]
+    parts: NDArray[np.uint8]
+    part_ends: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, rows: Iterable[Signature]) -> Signatures:
+        """Turn records into columns."""
+        given = list(rows)
+        return cls(
+            np.array([row.id for row in given], dtype=np.int64),
+            np.array([row.phash for row in given], dtype=np.int64),
+            np.array([row.dhash for row in given], dtype=np.int64),
+            np.array([row.pixel_digest.encode() for row in given] or [b""], dtype=np.bytes_)[: len(given)],
+            np.frombuffer(b"".join(row.parts for row in given), dtype=np.uint8),
+            np.cumsum([len(row.parts) for row in given], dtype=np.int64),
+        )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, places: NDArray[np.int64]) -> Signatures:
+        """Return those at ascending places."""
+        if len(places) == len(self):
+            return self
+        begins = np.concatenate(([0], self.part_ends[:-1])).astype(np.int64)[places]
+        sizes = self.part_ends[places] - begins
+        parts = [self.parts[begin : begin + size] for begin, size in zip(begins.tolist(), sizes.tolist(), strict=True)]
+        return Signatures(
+            self.ids[places],
+            self.phashes[places],
+            self.dhashes[places],
+            self.digests[places],
+            np.concatenate([np.zeros(0, dtype=np.uint8), *parts]),
+            np.cumsum(sizes),
+        )
+
+    def part_hashes(self) -> NDArray[np.int64]:
+        """The signatures of all parts."""
+        return unpack_parts(self.parts)
+
+    def part_owners(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return of each part whose it is, by place, and the number of its window from one on."""
+        counts = np.diff(self.part_ends, prepend=0) // PART_BYTES
+        before = np.cumsum(counts) - counts
+        return np.repeat(np.arange(len(self)), counts), np.arange(counts.sum()) - np.repeat(before, counts) + 1
+
+
+def equal_pixels(new: Signatures, known: Signatures, level: Level) -> tuple[list[Relation], NDArray[np.int64]]:
+    """Relate new pictures to those with the same pixels, and return the places of the new ones that stand for them.
+
+    Of pictures with equal pixels each is related to the one with the smallest id alone: a placeholder that is there
+    ten thousand times has as many relations, and not their square. One of them, if none is known, is searched for.
+    """
+    order = np.lexsort((new.ids, new.digests))
+    digests = new.digests[order]
+    is_first = np.ones(len(order), dtype=np.bool_)
+    is_first[1:] = digests[1:] != digests[:-1]
+    firsts = order[is_first]
+    values, group = digests[is_first], np.cumsum(is_first) - 1
+    if not len(values):
+        return [], firsts
+    places = np.minimum(np.searchsorted(values, known.digests), len(values) - 1)
+    met = values[places] == known.digests
+    nobody = np.iinfo(np.int64).max
+    oldest = np.full(len(values), nobody)
+    np.minimum.at(oldest, places[met], known.ids[met])
+    youngest = new.ids[firsts]
+    keepers = np.minimum(youngest, oldest)
+    pairs = zip(keepers[group].tolist(), new.ids[order].tolist(), strict=True)
+    found = [(one, other) for one, other in pairs if one != other]
+    came_later = (oldest != nobody) & (oldest > youngest)
+    found += zip(youngest[came_later].tolist(), oldest[came_later].tolist(), strict=True)
+    relations = [Relation(level, one, other, "same_pixels", 1.0, 0) for one, other in found]
+    return relations, np.sort(firsts[oldest == nobody])
+
+
+def one_of_each(ids: NDArray[np.int64], digests: NDArray[np.bytes_]) -> NDArray[np.bool_]:
+    """Tell of pictures, shape (n,), which have the smallest id among those with the same pixels."""
+    order = np.lexsort((ids, digests))
+    kept = np.ones(len(order), dtype=np.bool_)
+    kept[order[1:]] = digests[order[1:]] != digests[order[:-1]]
+    return kept
