@@ -47,3 +47,57 @@ def test_places_beyond_the_end_are_refused() -> None:
     assert packed[-1].name == "a"
     with pytest.raises(IndexError):
         packed[1]
+
+
+@given(things, things)
+def test_what_is_packed_and_joined_comes_back(first: list[Thing], second: list[Thing]) -> None:
+    parts = [Packed(Thing), Packed(Thing)]
+    for part, given_things in zip(parts, (first, second), strict=True):
+        part.extend(given_things)
+    parts[0].join(parts[1])
+    assert list(parts[0]) == [*first, *second]
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    plain_id: int
+    name: str
+    weight: float
+    raw: bytes
+
+
+plains = st.lists(
+    st.builds(Plain, st.integers(-(2**62), 2**62), st.text(), st.floats(allow_nan=False), st.binary()), max_size=9
+)
+
+
+@given(plains, plains)
+def test_bytes_bring_the_records_back(first: list[Plain], second: list[Plain]) -> None:
+    packed, found = Packed(Plain), Packed(Plain)
+    packed.extend(second)
+    found.extend(first)
+    raw = packed.pack("as of now")
+    assert raw is not None
+    assert found.unpack(raw, "as of now")
+    assert list(found) == [*first, *second]
+    texts, ends = found.texts("raw")
+    assert texts.tobytes() == b"".join(row.raw for row in [*first, *second])
+    assert ends.tolist() == [sum(len(row.raw) for row in found[: place + 1]) for place in range(len(found))]
+
+
+def test_other_damaged_or_foreign_bytes_are_refused() -> None:
+    packed, found = Packed(Plain), Packed(Plain)
+    packed.extend([Plain(1, "a", 0.5, b"xyz")])
+    raw = packed.pack("then")
+    assert raw is not None
+    for wrong in (raw[:-1], raw[:-1] + b"?", b"", b"{}\n", b"[1]\n", b"\x00" * 50):
+        assert not found.unpack(wrong, "then")
+    assert not found.unpack(raw, "now")
+    assert not Packed(Thing).unpack(raw, "then")
+    assert len(found) == 0
+
+
+def test_a_column_with_none_is_not_packed() -> None:
+    packed = Packed(Plain)
+    packed.extend([Plain(1, "a", None, b"")])  # type: ignore[arg-type]
+    assert packed.pack("now") is None

@@ -90,7 +90,7 @@ class Plan:
     """The extents of one stage under its settings, and what is pending in them."""
 
     def __init__(self, stage: Stage, settings: Settings, fingerprint: str) -> None:
-        self.stage, self.fingerprint = stage, fingerprint
+        self.stage, self.settings, self.fingerprint = stage, settings, fingerprint
         self.statement = ledger.pending(stage, settings, fingerprint)
         tables = {table.name for table in visitors.iterate(stage.select(settings)) if isinstance(table, sa.Table)}
         self._unit = schema.item if "item" in tables else schema.image
@@ -122,14 +122,20 @@ class Plan:
 
     def unsettled(self, connection: Connection) -> list[Extent]:
         """Return the extents that may have pending rows, in the order of their ids."""
-        table = schema.settled
         everything = self.extents(connection)
-        if self._kinds is None or not everything:
+        if not everything:
             return everything
-        mine = sa.and_(table.c.stage == self.stage.name, table.c.token == self.token(connection))
+        settled = self.settled(connection, self.token(connection))
+        return [extent for extent in everything if settled.get(extent.block) != extent.version]
+
+    def settled(self, connection: Connection, token: str) -> dict[int, int]:
+        """Return the extents that were written down under a token, and at which version."""
+        if self._kinds is None:
+            return {}
+        table = schema.settled
+        mine = sa.and_(table.c.stage == self.stage.name, table.c.token == token)
         rows = connection.execute(sa.select(table.c.block, table.c.version).where(mine))
-        settled = {(row.block, row.version) for row in rows}
-        return [extent for extent in everything if (extent.block, extent.version) not in settled]
+        return {row.block: row.version for row in rows}
 
     def survey(self, connection: Connection, patience: float = 0.1) -> Survey:
         """Count what is pending: all of it, or after `patience` seconds an estimate from extents here and there."""

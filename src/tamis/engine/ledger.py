@@ -85,8 +85,9 @@ def _is_unit(subject: sa.ColumnElement[Any]) -> bool:
 
 
 def known(stage: Stage, settings: Settings, fingerprint: str) -> sa.Select[Any]:
-    """Select the subjects whose ledger row is up to date and done."""
-    subjects = stage.select(settings).subquery("subjects")
+    """Select the subjects whose ledger row is up to date and done; narrowed like `pending`."""
+    selection = stage.select(settings)
+    subjects = selection.subquery("subjects")
     entry = schema.ledger
     same = sa.and_(
         entry.c.stage == stage.name,
@@ -95,7 +96,10 @@ def known(stage: Stage, settings: Settings, fingerprint: str) -> sa.Select[Any]:
         entry.c.input_digest == subjects.c.input_digest,
         entry.c.state == "done",
     )
-    return sa.select(subjects).select_from(subjects.join(entry, same)).order_by(subjects.c.subject_id)
+    found = sa.select(subjects).select_from(subjects.join(entry, same)).order_by(subjects.c.subject_id)
+    if _is_unit(selection.selected_columns["subject_id"]):
+        return found.where(within(subjects.c.subject_id), within(entry.c.subject_id))
+    return found
 
 
 def record(

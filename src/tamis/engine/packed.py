@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import sys
+import zlib
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
@@ -28,6 +31,21 @@ class _Texts:
     def parts(self) -> tuple[bytearray, array[int]]:
         """The bytes of all, and where those of each end."""
         return self._bytes, self._ends[1:]
+
+    def extend(self, other: _Texts) -> None:
+        base = len(self._bytes)
+        self._bytes += other._bytes
+        self._ends.extend(end + base for end in other._ends[1:])
+
+    def tobytes(self) -> bytes:
+        return self._ends.tobytes() + self._bytes
+
+    def frombytes(self, raw: bytes, count: int) -> None:
+        """Take the place of what was packed from so many values."""
+        size = (count + 1) * self._ends.itemsize
+        self._ends = array("q")
+        self._ends.frombytes(raw[:size])
+        self._bytes = bytearray(raw[size:])
 
     def __getitem__(self, place: int) -> str | bytes:
         raw = bytes(self._bytes[self._ends[place] : self._ends[place + 1]])
@@ -57,6 +75,53 @@ class Packed(Sequence[Kind], Generic[Kind]):
                     self._columns[place] = [column[number] for number in range(self._count)]
                     self._columns[place].append(value)
             self._count += 1
+
+    def join(self, other: Packed[Kind]) -> None:
+        """Take in the records of another."""
+        for place, (own, more) in enumerate(zip(self._columns, other._columns, strict=True)):
+            if type(own) is type(more):
+                own.extend(more)
+            else:  # one of them met None
+                both = [
+                    *(own[number] for number in range(self._count)),
+                    *(more[number] for number in range(len(other))),
+                ]
+                self._columns[place] = both
+        self._count += len(other)
+
+    def pack(self, label: str) -> bytes | None:
+        """Return all of it as bytes under a label; None where a column holds objects."""
+        if any(isinstance(column, list) for column in self._columns):
+            return None
+        parts = [column.tobytes() for column in self._columns]
+        payload = b"".join(parts)
+        head = {"label": self._marked(label), "count": self._count, "sizes": [len(part) for part in parts]}
+        return json.dumps(head | {"check": zlib.crc32(payload)}).encode() + b"\n" + payload
+
+    def unpack(self, packed: bytes, label: str) -> bool:
+        """Take in what was packed under that label; False, and nothing, if it is something else or damaged."""
+        start = packed.find(b"\n") + 1
+        try:
+            head = json.loads(packed[:start])
+            count, sizes = int(head["count"]), [int(size) for size in head["sizes"]]
+            if head["label"] != self._marked(label) or zlib.crc32(memoryview(packed)[start:]) != head["check"]:
+                return False
+        except (ValueError, KeyError, TypeError):
+            return False
+        part = Packed(self._kind)
+        for column, size in zip(part._columns, sizes, strict=True):
+            if isinstance(column, _Texts):
+                column.frombytes(packed[start : start + size], count)
+            else:
+                column.frombytes(packed[start : start + size])
+            start += size
+        part._count = count
+        self.join(part)
+        return True
+
+    def _marked(self, label: str) -> str:
+        """The label, with what the bytes depend on besides the values."""
+        return f"{label} {sys.byteorder} {' '.join(self._names)}"
 
     def __len__(self) -> int:
         return self._count

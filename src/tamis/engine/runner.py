@@ -22,6 +22,7 @@ from tamis.engine.extents import OBSERVED, Extent, Plan, Survey, Walk, touch
 from tamis.engine.lease import Lease, held
 from tamis.engine.ledger import Entry
 from tamis.engine.packed import Packed
+from tamis.engine.recall import recall
 from tamis.engine.stage import Context, Shape, Side, Stage, Whole
 from tamis.errors import Interrupted
 from tamis.project import Project
@@ -305,7 +306,8 @@ def _run_collapse(run: _Run, stop: threading.Event) -> None:
     assert stage.collapse is not None
     started = time.perf_counter()
     left = run.limit if run.limit is not None else sys.maxsize
-    new, known = Packed(stage.reads), Packed(stage.reads)
+    new: Packed[Any] = Packed(stage.reads)
+    known = new
     with reading(run.project.engine) as connection:
         walk = Walk(run.plan, run.survey.left)
         while left > 0 and (found := walk.take(connection, left)) is not None:
@@ -318,8 +320,7 @@ def _run_collapse(run: _Run, stop: threading.Event) -> None:
         due = bool(new) or is_undecided(connection, stage, run.project)
         side: Side = {}
         if due:
-            everything = ledger.known(stage, settings, run.fingerprint)
-            known.extend(connection.execute(everything, execution_options={"yield_per": PAGE}))
+            known = recall(connection, run.plan, run.project.folder, run.token)
             side = dict(_Side(connection, run.project, stage))
     if not due:
         _commit(run, [])
