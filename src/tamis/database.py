@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 
 from tamis.errors import ProjectError
@@ -21,6 +21,7 @@ CHUNK = 500
 _BUSY_SECONDS = 60
 _EXTRAS = {"mysql": "mysql", "mariadb": "mysql", "postgresql": "postgres"}
 _DEFAULT_DRIVERS = {"mysql": "mysql+pymysql", "mariadb": "mariadb+pymysql", "postgresql": "postgresql+psycopg"}
+_MYSQL = ("mysql", "mariadb")
 
 Row = Mapping[str, Any]
 Result = TypeVar("Result")
@@ -176,35 +177,34 @@ def at_once(query: sa.Select[Any], name: str) -> sa.CTE:
 def insert_new(connection: Connection, table: sa.Table, rows: Sequence[Row]) -> None:
     """Insert rows; those whose unique key is there already change nothing."""
     for part in chunks(rows):
-        match connection.dialect.name:
-            case "sqlite":
-                connection.execute(sqlite.insert(table).on_conflict_do_nothing(), part)
-            case "postgresql":
-                connection.execute(postgresql.insert(table).on_conflict_do_nothing(), part)
-            case _:
-                first = next(iter(table.primary_key.columns))
-                statement = mysql.insert(table)
-                connection.execute(statement.on_duplicate_key_update({first.name: table.c[first.name]}), part)
+        if connection.dialect.name in _MYSQL:
+            first = next(iter(table.primary_key.columns))
+            statement = mysql.insert(table).on_duplicate_key_update({first.name: table.c[first.name]})
+            connection.execute(statement, part)
+        else:
+            connection.execute(_insert(connection, table).on_conflict_do_nothing(), part)
 
 
 def upsert(connection: Connection, table: sa.Table, rows: Sequence[Row], keys: list[str]) -> None:
     """Insert rows, or replace the given columns of those with the same `keys` (a unique constraint)."""
     for part in chunks(rows):
         changed = [name for name in part[0] if name not in keys]
-        match connection.dialect.name:
-            case "sqlite":
-                lite = sqlite.insert(table)
-                connection.execute(
-                    lite.on_conflict_do_update(index_elements=keys, set_={n: lite.excluded[n] for n in changed}), part
-                )
-            case "postgresql":
-                pg = postgresql.insert(table)
-                connection.execute(
-                    pg.on_conflict_do_update(index_elements=keys, set_={n: pg.excluded[n] for n in changed}), part
-                )
-            case _:
-                my = mysql.insert(table)
-                connection.execute(my.on_duplicate_key_update({n: my.inserted[n] for n in changed}), part)
+        if connection.dialect.name in _MYSQL:
+            my = mysql.insert(table)
+            connection.execute(my.on_duplicate_key_update({n: my.inserted[n] for n in changed}), part)
+        else:
+            given = _insert(connection, table)
+            new = {name: given.excluded[name] for name in changed}
+            connection.execute(given.on_conflict_do_update(index_elements=keys, set_=new), part)
+
+
+def _insert(connection: Connection, table: sa.Table) -> Any:
+    """An INSERT that may say what to do on a conflict."""
+    if connection.dialect.name == "sqlite":
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - takes time that status on SQLite need not
+
+    return postgresql.insert(table)
 
 
 def update_rows(connection: Connection, table: sa.Table, rows: Sequence[Row]) -> None:

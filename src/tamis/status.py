@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,6 +17,9 @@ from tamis.crawl.yields import latest_warnings
 from tamis.database import reading
 from tamis.pipeline import StageStatus, stage_statuses
 from tamis.project import Project
+
+#: Steps whose failures stand in the rows that they work on.
+_FAILING = {"crawl": schema.page, "download": schema.picture}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +50,21 @@ class ProjectStatus:
 
 def project_status(project: Project) -> ProjectStatus:
     """Return what the project holds, and what is done, pending and failed in each stage."""
-    stages = stage_statuses(project)
-    failures: dict[str, list[tuple[str, int]]] = {}
+    with ThreadPoolExecutor(1) as beside:
+        counted = beside.submit(_count_all, project)
+        stages = stage_statuses(project)
+        inventory, failures = counted.result()
+    for stage in stages:
+        if stage.failures:
+            failures[stage.stage] = [(reason, count) for reason, count, _ in stage.failures]
+    passes, warnings = pass_counts(project), latest_warnings(project)
+    return ProjectStatus(project.settings.project.name, inventory, stages, failures, passes, warnings)
+
+
+def _count_all(
+    project: Project,
+) -> tuple[list[tuple[str, int, dict[str, int]]], dict[str, list[tuple[str, int]]]]:
+    """Return the inventory, and why pages and pictures failed."""
     with reading(project.engine) as connection:
         inventory = [
             ("pages", *_by_outcome(connection, schema.page)),
@@ -59,14 +76,8 @@ def project_status(project: Project) -> ProjectStatus:
             ("snapshots", _count(connection, schema.snapshot), {}),
             ("models", _count(connection, schema.model), {}),
         ]
-        for step, table in (("crawl", schema.page), ("download", schema.picture)):
-            if reasons := _failed(connection, table):
-                failures[step] = reasons
-    for stage in stages:
-        if stage.failures:
-            failures[stage.stage] = [(reason, count) for reason, count, _ in stage.failures]
-    passes, warnings = pass_counts(project), latest_warnings(project)
-    return ProjectStatus(project.settings.project.name, inventory, stages, failures, passes, warnings)
+        failed = {step: _failed(connection, table) for step, table in _FAILING.items()}
+    return inventory, {step: reasons for step, reasons in failed.items() if reasons}
 
 
 def _count(connection: Connection, table: sa.Table, *conditions: sa.ColumnElement[bool]) -> int:

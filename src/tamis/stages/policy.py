@@ -177,10 +177,12 @@ def images_undone(settings: Settings, stage: str, fingerprint: str, *, certain: 
         (sa.and_(*_passing(detect, region, facts.c)) if uses_detector else sa.false(), own),
         else_=nothing,
     )
+    # Of sums PostgreSQL assumes that many rows match. Of the columns, two ranges of which are met, it expects next to
+    # none, and would compare all with all.
     return (
         sa.select(region.image_id)
-        .join(facts, facts.c.image_id == region.image_id)
-        .outerjoin(done, done.c.subject_id == region.id)
+        .join(facts, facts.c.image_id == region.image_id + 0)
+        .outerjoin(done, done.c.subject_id == region.id + 0)
         .where(region.superseded_at.is_(None), within(region.image_id))
         .group_by(region.image_id)
         .having(sa.func.max(states).in_((whole_undone, undone)))

@@ -8,20 +8,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, cast, get_args
-
-import cv2
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from tamis.records import digest
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Fit = Literal["letterbox", "stretch", "crop"]
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
 
 #: Part of every digest: raise it whenever the same description yields other pixels.
 _VERSION = 1
-_ENLARGE = {"nearest": cv2.INTER_NEAREST, "bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
 
 #: Statistics of ImageNet, with which most pretrained networks were trained.
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -53,8 +52,8 @@ class Preprocessing:
             raise ValueError(f"size {self.size} is neither a side nor (width, height) from 1 to 8192")
         if self.fit not in get_args(Fit):
             raise ValueError(f"fit {self.fit!r} is none of {', '.join(get_args(Fit))}")
-        if self.interpolation not in _ENLARGE:
-            raise ValueError(f"interpolation {self.interpolation!r} is none of {', '.join(_ENLARGE)}")
+        if self.interpolation not in get_args(Interpolation):
+            raise ValueError(f"interpolation {self.interpolation!r} is none of {', '.join(get_args(Interpolation))}")
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise ValueError("mean and std take three values each, and std positive ones")
         if len(self.pad_rgb) != 3 or not all(0 <= value <= 255 for value in self.pad_rgb):
@@ -99,7 +98,7 @@ class Preprocessing:
 
     def fit_image(self, image_rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the picture in the network's size, uint8 (H, W, 3); `image_rgb` is uint8 (h, w, 3), not empty."""
-        if image_rgb.ndim != 3 or image_rgb.shape[2] != 3 or 0 in image_rgb.shape or image_rgb.dtype != np.uint8:
+        if image_rgb.ndim != 3 or image_rgb.shape[2] != 3 or 0 in image_rgb.shape or image_rgb.dtype.name != "uint8":
             raise ValueError(f"expected uint8 (height, width, 3), not {image_rgb.dtype} {image_rgb.shape}")
         if self.fit == "stretch":
             return resize(image_rgb, self.size_wh, self.interpolation)
@@ -109,6 +108,8 @@ class Preprocessing:
 
     def normalise(self, fitted_rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return float32 (..., 3, H, W) of fitted pictures, uint8 (..., H, W, 3)."""
+        import numpy as np  # noqa: PLC0415 - a description is read without it
+
         scale = np.float32(1 / 255) / np.asarray(self.std, np.float32)
         offset = np.asarray(self.mean, np.float32) / np.asarray(self.std, np.float32)
         scaled = fitted_rgb.astype(np.float32) * scale - offset
@@ -120,6 +121,8 @@ class Preprocessing:
 
     def batch(self, images_rgb: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Return the network's input, float32 (n, 3, H, W), of n pictures of any sizes."""
+        import numpy as np  # noqa: PLC0415
+
         width, height = self.size_wh
         if not images_rgb:
             return np.zeros((0, 3, height, width), np.float32)
@@ -134,6 +137,8 @@ def resize(
     An axis that shrinks is averaged over areas, an axis that grows is interpolated; OpenCV averages only where both
     shrink, hence the two steps where one does and the other doesn't.
     """
+    import cv2  # noqa: PLC0415
+
     height, width = image.shape[:2]
     if (width, height) == size_wh:
         return image.copy()
@@ -142,7 +147,9 @@ def resize(
     smaller = (min(width, size_wh[0]), min(height, size_wh[1]))
     if smaller != (width, height):
         image = _resized(image, smaller, cv2.INTER_AREA)
-    return image if smaller == size_wh else _resized(image, size_wh, _ENLARGE[interpolation])
+    if smaller == size_wh:
+        return image
+    return _resized(image, size_wh, cv2.INTER_LINEAR if interpolation == "bilinear" else cv2.INTER_CUBIC)
 
 
 def letterbox(
@@ -152,6 +159,8 @@ def letterbox(
     interpolation: Interpolation = "bicubic",
 ) -> NDArray[np.uint8]:
     """Return the whole picture, undistorted and centred, on a ground of one colour; uint8 (H, W, 3)."""
+    import numpy as np  # noqa: PLC0415
+
     height, width = image_rgb.shape[:2]
     inner_wh = fitted_size((width, height), size_wh)
     inner = resize(image_rgb, inner_wh, interpolation)
@@ -181,6 +190,8 @@ def _centre_of_aspect(image: NDArray[np.uint8], size_wh: tuple[int, int]) -> NDA
 
 
 def _resized(image: NDArray[np.uint8], size_wh: tuple[int, int], method: int) -> NDArray[np.uint8]:
+    import cv2  # noqa: PLC0415
+
     return cast("NDArray[np.uint8]", cv2.resize(image, size_wh, interpolation=method))
 
 
