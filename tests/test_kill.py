@@ -17,6 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 from tamis import schema
+from tamis.config import FILE_NAME
 from tamis.demo.run import write_demo_project
 from tamis.demo.site import DemoSite, SiteOptions
 from tamis.project import Project, open_project
@@ -38,12 +39,12 @@ def test_killed_and_resumed_gives_the_same_rows(system: str, tmp_path: Path) -> 
     kills = KILLS if system == "sqlite" else 5
     with database(system, tmp_path / "calm") as calm, DemoSite(SiteOptions(listings=LISTINGS)) as site:
         port = int(site.url.rsplit(":", 1)[1])
-        write_demo_project(tmp_path / "calm", site.start_url)
+        write_patient_project(tmp_path / "calm", site.start_url)
         assert finish(start(tmp_path / "calm", calm)) in (0, 1)
         expected = snapshot_of(tmp_path / "calm", calm)
     with database(system, tmp_path / "killed") as killed:
         with DemoSite(SiteOptions(listings=LISTINGS, port=port)) as site:
-            write_demo_project(tmp_path / "killed", site.start_url)
+            write_patient_project(tmp_path / "killed", site.start_url)
             repeated = kill_at_random(tmp_path / "killed", killed, site, kills)
             assert finish(start(tmp_path / "killed", killed)) in (0, 1)
             assert repeated == []
@@ -51,6 +52,19 @@ def test_killed_and_resumed_gives_the_same_rows(system: str, tmp_path: Path) -> 
         check_intact(tmp_path / "killed", killed)
     for name, rows in expected.items():
         assert found[name] == rows, name
+
+
+def write_patient_project(folder: Path, address: str) -> None:
+    """A project that waits longer for answers than a busy machine takes to draw them.
+
+    A time-out is an outcome: pictures that used up their tries fail, and a robots.txt that cannot be read keeps its
+    host from being asked for minutes. Rows of the one run would then differ from those of the other.
+    """
+    write_demo_project(folder, address)
+    file = folder / FILE_NAME
+    settings = file.read_text(encoding="utf-8")
+    assert settings.count("timeout = 6.0") == 2
+    file.write_text(settings.replace("timeout = 6.0", "timeout = 120.0"), encoding="utf-8")
 
 
 def kill_at_random(folder: Path, address: str, site: DemoSite, kills: int) -> list[str]:
