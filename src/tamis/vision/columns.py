@@ -77,11 +77,11 @@ class Signatures:
         """The signatures of all parts."""
         return unpack_parts(self.parts)
 
-    def part_owners(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return of each part whose it is, by place, and the number of its window from one on."""
-        counts = np.diff(self.part_ends, prepend=0) // PART_BYTES
-        before = np.cumsum(counts) - counts
-        return np.repeat(np.arange(len(self)), counts), np.arange(counts.sum()) - np.repeat(before, counts) + 1
+    def part_owners(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return whose parts are, by place, and the numbers of their windows, from 1; `numbers` count among all."""
+        places = np.searchsorted(self.part_ends, numbers * PART_BYTES, side="right")
+        begins = np.concatenate((np.zeros(1, dtype=np.int64), self.part_ends))[places]
+        return places, numbers - begins // PART_BYTES + 1
 
 
 def equal_pixels(new: Signatures, known: Signatures, level: Level) -> tuple[list[Relation], NDArray[np.int64]]:

@@ -194,7 +194,7 @@ def find_candidates(
     new = new.take(standing)
     found = _Found(np.concatenate((new.ids, known.ids)), np.concatenate((new.digests, known.digests)))
     sides = [(rows, HashIndex(rows.phashes), HashIndex(rows.part_hashes())) for rows in (new, known) if len(rows)]
-    own_parts, (own_owners, own_windows) = new.part_hashes().tolist(), new.part_owners()
+    own_parts = new.part_hashes().tolist()
     for orientation in search.orientations if len(new) else ():
         turned = _column(turned_phash(phash, orientation) for phash in new.phashes.tolist())
         ours = _column(mirrored_dhash(dhash) if orientation else dhash for dhash in new.dhashes.tolist())
@@ -209,13 +209,13 @@ def find_candidates(
             near = pairs.distance + apart <= search.joint_radius
             found.add(pairs.first[near], theirs[near], pairs.distance[near], orientation)
             pairs = parts.query(turned, search.part_radius)
-            owners, windows = rows.part_owners()
-            found.add(pairs.first, owners[pairs.second] + base, pairs.distance, orientation, -windows[pairs.second])
+            owners, windows = rows.part_owners(pairs.second)
+            found.add(pairs.first, owners + base, pairs.distance, orientation, -windows)
             if rows is known:
                 turned_parts = _column(turned_phash(part, orientation) for part in own_parts)
                 pairs = wholes.query(turned_parts, search.part_radius)
-                windows = own_windows[pairs.first]
-                found.add(own_owners[pairs.first], pairs.second + base, pairs.distance, orientation, windows)
+                owners, windows = new.part_owners(pairs.first)
+                found.add(owners, pairs.second + base, pairs.distance, orientation, windows)
     return identical, found.proposals()
 
 
