@@ -241,7 +241,9 @@ def _stars(
             other
             for identity in own
             for other in neighbours.get(identity, ())
-            if other in free - own and sides.allow(_pair(identity, other), *_in_order(groups, identity, other))
+            if other in free
+            and other not in own
+            and sides.allow(_pair(identity, other), *_in_order(groups, identity, other))
         }
         for other in sorted(reached, key=ranking):
             if other not in cluster_ids and not apart.forbids(groups[other], cluster_ids):
