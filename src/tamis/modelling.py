@@ -17,6 +17,7 @@ from tamis.database import reading, upsert, writing
 from tamis.dataset.manifest import Snapshot, Split
 from tamis.engine.runner import Progress, StageReport, run_stage
 from tamis.errors import UserError
+from tamis.models.files import is_classifier_file
 from tamis.project import Project
 from tamis.stages.classify import CLASSIFY
 from tamis.train.settings import TrainSettings
@@ -26,6 +27,7 @@ from tamis.vision.card import ModelCard
 SNAPSHOTS, MODELS = "snapshots", "models"
 #: Wanted precisions that `tamis evaluate` tells the thresholds of.
 PRECISIONS = (0.9, 0.95, 0.97, 0.98, 0.99)
+_AS_SET: Mapping[str, Any] = {}
 
 
 def snapshot_folder(project: Project, name: str | None) -> Path:
@@ -111,44 +113,87 @@ def register(project: Project, folder: Path, card: ModelCard) -> None:
 
 def model_folder(project: Project, name: str) -> Path:
     """Return the folder of a model by its name or path; raises UserError that lists the project's models."""
-    for folder in (project.path(MODELS, name), project.path(name), Path(name)):
-        if (folder / "model.json").is_file():
-            return folder
+    path = model_path(project, name)
+    if is_classifier_file(path):
+        raise UserError(f"model {path} is a file of its own, not the folder of a model trained here")
+    return path
+
+
+def model_path(project: Project, name: str) -> Path:
+    """Return the folder of a model by its name or path, or the file of a `-cls` model (.onnx, .pt).
+
+    Raises:
+        UserError: there is neither; it lists the project's models.
+    """
+    for path in (project.path(MODELS, name), project.path(name), Path(name)):
+        if (path / "model.json").is_file() or (is_classifier_file(path) and path.is_file()):
+            return path
     with reading(project.engine) as connection:
         known = connection.execute(sa.select(schema.model.c.name)).scalars().all()
     raise UserError(f"unknown model {name!r}; there are: {', '.join(known) or 'none, `tamis train` makes one'}")
 
 
 def predict_regions(
-    project: Project, name: str, *, progress: Progress | None = None, stop: threading.Event | None = None
+    project: Project,
+    name: str,
+    asked: Mapping[str, Any] = _AS_SET,
+    *,
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
 ) -> StageReport:
-    """Let a model label all chosen regions; its labels are claims beside those of rules and people."""
-    folder = model_folder(project, name).absolute()
-    classify = project.settings.classify.model_copy(update={"model": str(folder), "precision": 0.0})
-    settings = project.settings.model_copy(update={"classify": classify})
-    if folder == project.path(project.settings.classify.model).absolute():
+    """Let a model label all chosen regions; its labels are claims beside those of rules and people.
+
+    `asked` holds settings of `[classify]` that a `-cls` model shall follow instead: attribute, fit, trust_pickle.
+
+    Raises:
+        UserError: no such model, or an attribute for it that the project does not declare.
+    """
+    path = model_path(project, name).absolute()
+    classify = project.settings.classify.model_copy(update=dict(asked))
+    if is_classifier_file(path):
+        _check_declared(project, classify.attribute)
+    if path == project.path(classify.model).absolute() and classify == project.settings.classify:
         return run_stage(project, CLASSIFY, progress=progress, stop=stop)
-    stage = replace(CLASSIFY, name=f"predict {folder.name}"[:50])
+    classify = classify.model_copy(update={"model": str(path), "precision": 0.0})
+    settings = project.settings.model_copy(update={"classify": classify})
+    stage = replace(CLASSIFY, name=f"predict {path.name}"[:50])
     return run_stage(replace(project, settings=settings), stage, progress=progress, stop=stop)
 
 
-def evaluate_model(project: Project, name: str, snapshot: str | None, split: str) -> dict[str, Any]:
-    """Return the scores of a model on a split of a snapshot, by attribute."""
-    from tamis.train import evaluate  # noqa: PLC0415 - loaded on use
+def _check_declared(project: Project, attribute: str) -> None:
+    declared = [one.name for one in project.settings.attributes]
+    if attribute and attribute not in declared:
+        raise UserError(f"attribute {attribute!r} is not declared; there are: {', '.join(declared) or 'none'}")
+
+
+def evaluate_model(
+    project: Project, name: str, snapshot: str | None, split: str, asked: Mapping[str, Any] = _AS_SET
+) -> dict[str, Any]:
+    """Return the scores of a model on a split of a snapshot, by attribute; `asked` is as in `predict_regions`."""
+    from tamis.models.registry import ClassifierOptions, open_classifier  # noqa: PLC0415 - loaded on use
+    from tamis.train import evaluate, evaluate_answers  # noqa: PLC0415
 
     frozen = Snapshot.read(snapshot_folder(project, snapshot))
-    return evaluate(model_folder(project, name), frozen, cast("Split", split)).summary()
+    path = model_path(project, name)
+    if not is_classifier_file(path):
+        return evaluate(path, frozen, cast("Split", split)).summary()
+    how = project.settings.classify.model_copy(update=dict(asked))
+    classifier = open_classifier(path, ClassifierOptions(how.attribute, how.fit, how.trust_pickle))
+    heads = {attribute: head.classes for attribute, head in classifier.attributes.items()}
+    return evaluate_answers(classifier.predict, heads, frozen, cast("Split", split)).summary()
 
 
 def evaluate_thresholds(project: Project, name: str) -> list[dict[str, Any]]:
     """Return what the filter would do with a model at several wanted precisions, from its held-out answers.
 
     The wanted classes are those of `[classify]` for its attribute, and `yes` of other flags. Empty for a model that
-    kept no such answers.
+    kept no such answers, as a `-cls` model.
     """
     from tamis.vision.triage import HELD_OUT, read_held_out, triage  # noqa: PLC0415 - loaded on use
 
-    folder, asked = model_folder(project, name), project.settings.classify
+    folder, asked = model_path(project, name), project.settings.classify
+    if is_classifier_file(folder):
+        return []
     card = ModelCard.read(folder)
     if HELD_OUT not in card.files:
         return []

@@ -1,4 +1,4 @@
-"""`tamis predict FOLDER`: what a model trained here says of the pictures of a plain folder, outside any project."""
+"""`tamis predict FOLDER`: what a model says of the pictures of a plain folder, outside any project."""
 
 from __future__ import annotations
 
@@ -7,18 +7,22 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tamis.models.classifier import OnnxClassifier
 from tamis.models.folder import FolderPicture, Progress, picture_files, read_pictures
+from tamis.models.registry import ClassifierOptions, open_classifier
 
 _BATCH = 16
+_PLAIN = ClassifierOptions("class")
 
 
-def classify_folder(model_folder: Path, folder: Path, *, progress: Progress | None = None) -> dict[str, Any]:
-    """Return the labels of a folder's pictures, each seen whole, from the model's folder alone.
+def classify_folder(
+    model: Path, folder: Path, options: ClassifierOptions = _PLAIN, *, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Return the labels of a folder's pictures, each seen whole, from the model alone.
 
     Args:
-        model_folder: what training wrote: `model.json` and `model.onnx`.
+        model: what training wrote, a folder with `model.json` and `model.onnx`; or a `-cls` model (.onnx, .pt).
         folder: searched with all folders below it.
+        options: what a `-cls` model does not say of itself.
         progress: called after each batch.
 
     Returns:
@@ -26,10 +30,10 @@ def classify_folder(model_folder: Path, folder: Path, *, progress: Progress | No
         `probabilities` by class; `unreadable`, a list of `file` and `reason`.
 
     Raises:
-        UserError: no such folder, or no model that fits its card.
+        UserError: no such folder, or no model that can be opened; see `open_classifier`.
     """
     files = picture_files(folder)
-    classifier = OnnxClassifier.open(model_folder)
+    classifier = open_classifier(model, options)
     pictures: list[dict[str, Any]] = []
     unreadable: list[dict[str, str]] = []
     for batch in _batches(read_pictures(folder, files)):
@@ -46,7 +50,7 @@ def classify_folder(model_folder: Path, folder: Path, *, progress: Progress | No
             pictures.append({"file": file, "labels": labels})
         if progress is not None:
             progress(len(pictures) + len(unreadable), len(files), "")
-    return {"model": classifier.card.name, "pictures": pictures, "unreadable": unreadable}
+    return {"model": model.name, "pictures": pictures, "unreadable": unreadable}
 
 
 def _batches(pictures: Iterator[FolderPicture]) -> Iterator[list[FolderPicture]]:

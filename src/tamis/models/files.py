@@ -39,6 +39,11 @@ def find_model(spec: str, folder: Path) -> Path:
     return path
 
 
+def is_classifier_file(path: Path) -> bool:
+    """Whether a name is that of a classifier's own file (.onnx, .pt), and not of a folder that training wrote."""
+    return path.suffix.lower() in (".onnx", ".pt")
+
+
 def model_files(path: Path) -> list[Path]:
     """Return the files on which the answers of a model depend, given what `find_model` found."""
     if path.is_dir():

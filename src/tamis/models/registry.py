@@ -1,18 +1,32 @@
-"""From the words in `detect.model` and `segment.model` to an open detector or segmenter."""
+"""From the words in `detect.model`, `segment.model` and `classify.model` to what they name, opened."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from tamis.errors import UserError
-from tamis.models.files import find_model
+from tamis.models.files import find_model, is_classifier_file
 from tamis.models.onnx_detector import DEFAULT_OPTIONS, DetectorOptions, OnnxDetector
-from tamis.models.protocols import Detector, Segmenter
+from tamis.models.protocols import Classifier, Detector, Segmenter
 
 if TYPE_CHECKING:
     from tamis.models.ultralytics_detector import UltralyticsDetector
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifierOptions:
+    """What a `-cls` model does not say of itself; a model folder says all of it.
+
+    `attribute` is what its classes are of, `fit` how it sees a picture (see `tamis.models.yolo_classifier`), `trusted`
+    whether a .pt file, a pickle that can run code, may be loaded.
+    """
+
+    attribute: str = ""
+    fit: Literal["trained", "letterbox", "stretch"] = "trained"
+    trusted: bool = False
 
 
 def open_detector(
@@ -77,6 +91,21 @@ def open_segmenter(spec: str, folder: Path, *, threads: int | None = None, trust
     if not detector.makes_masks:
         raise UserError(f"model {spec!r} makes no masks; use a YOLO segmentation model, or the method grabcut")
     return detector
+
+
+def open_classifier(path: Path, options: ClassifierOptions, *, threads: int | None = None) -> Classifier:
+    """Open a model folder that training wrote, or a `-cls` model of ultralytics (.onnx, .pt).
+
+    Raises:
+        UserError: there is no such model, its files do not fit together, it is no classifier, or it is not trusted.
+    """
+    if is_classifier_file(path):
+        from tamis.models.yolo_classifier import YoloClassifier  # noqa: PLC0415 - Pillow
+
+        return YoloClassifier(path, options.attribute, fit=options.fit, threads=threads, trusted=options.trusted)
+    from tamis.models.classifier import OnnxClassifier  # noqa: PLC0415 - as above
+
+    return OnnxClassifier.open(path, threads)
 
 
 def _open(path: Path, options: DetectorOptions, threads: int | None, trusted: bool) -> Detector:

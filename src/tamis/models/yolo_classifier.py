@@ -52,7 +52,10 @@ class YoloClassifier:
         if not path.is_file():
             raise UserError(f"model file {path} not found; put the weights there or correct the path")
         if not attribute:
-            raise UserError(f"model {path} does not say what it classifies: name the attribute in classify.attribute")
+            raise UserError(
+                f"model {path} does not say what it classifies: name the attribute with --attribute or in "
+                "classify.attribute"
+            )
         self.path, self.attribute, self.fit = path, attribute, fit
         self._network: _Onnx | _Checkpoint
         self._network = _Onnx(path, threads) if path.suffix.lower() == ".onnx" else _Checkpoint(path, threads, trusted)
@@ -148,8 +151,8 @@ class _Checkpoint:
     def __init__(self, path: Path, threads: int | None, trusted: bool) -> None:
         if not trusted:
             raise UserError(
-                f"model {path} is a pickle, which can run code when it is loaded: set classify.trust_pickle = true if "
-                "you trust where it comes from, or export it to ONNX"
+                f"model {path} is a pickle, which can run code when it is loaded: give --trust-pickle, or set "
+                "classify.trust_pickle = true, if you trust where it comes from; or export it to ONNX"
             )
         self._model = load_checkpoint(path, threads)
         if self._model.task != "classify":

@@ -11,6 +11,7 @@ from tamis.config import Settings
 from tamis.engine.stage import Compute, Context, Results, Stage
 from tamis.engine.writers import labels_writer
 from tamis.errors import RowError, UserError
+from tamis.models.files import is_classifier_file
 from tamis.project import filter_triage
 from tamis.records import Label
 from tamis.stages.subjects import ChosenSubject, read_crop, render_settings, select_chosen
@@ -49,14 +50,12 @@ def _classify(context: Context) -> Compute:
 
 
 def _open(settings: Settings, path: Path) -> Classifier:
-    from tamis.models.classifier import OnnxClassifier  # noqa: PLC0415 - networks load in the workers
+    from tamis.models.registry import ClassifierOptions, open_classifier  # noqa: PLC0415 - loaded in the workers
 
     asked = settings.classify
-    if not _is_file(path):
-        return OnnxClassifier.open(path, threads=1)
-    from tamis.models.yolo_classifier import YoloClassifier  # noqa: PLC0415
-
-    model = YoloClassifier(path, asked.attribute, fit=asked.fit, threads=1, trusted=asked.trust_pickle)
+    model = open_classifier(path, ClassifierOptions(asked.attribute, asked.fit, asked.trust_pickle), threads=1)
+    if not is_classifier_file(path):
+        return model
     (head,) = model.attributes.values()
     declared = next((one.classes for one in settings.attributes if one.name == asked.attribute), head.classes)
     if unknown := sorted(set(head.classes) - set(declared)):
@@ -65,10 +64,6 @@ def _open(settings: Settings, path: Path) -> Classifier:
             "them to its classes"
         )
     return model
-
-
-def _is_file(path: Path) -> bool:
-    return path.suffix.lower() in (".onnx", ".pt")
 
 
 def _label(region_id: int, actor: str, attribute: str, classes: Sequence[str], shares: NDArray[np.float32]) -> Label:
@@ -85,7 +80,7 @@ def _depends(context: Context) -> Sequence[str]:
 
     filter_triage(context.settings, context.folder)  # raises where the wanted precision cannot be told
     path, asked = context.folder / context.settings.classify.model, context.settings.classify
-    if not _is_file(path):
+    if not is_classifier_file(path):
         return (ModelCard.read(path).digest, render_settings(context.settings))
     from tamis.models.yolo_classifier import yolo_digest  # noqa: PLC0415
 

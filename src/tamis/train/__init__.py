@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,10 @@ from tamis.train.settings import TrainSettings
 if TYPE_CHECKING:
     from tamis.dataset.manifest import Snapshot, Split
     from tamis.train.crops import Progress
-    from tamis.train.evaluation import Evaluation
+    from tamis.train.evaluation import Evaluation, Predict
     from tamis.vision.card import ModelCard
 
-__all__ = ["TrainSettings", "evaluate", "train"]
+__all__ = ["TrainSettings", "evaluate", "evaluate_answers", "train"]
 
 
 def train(
@@ -44,3 +45,19 @@ def evaluate(model_folder: Path, snapshot: Snapshot, split: Split = "test") -> E
     from tamis.train.evaluation import evaluate_folder  # noqa: PLC0415 - onnxruntime is loaded when it is used
 
     return evaluate_folder(model_folder, snapshot, split)
+
+
+def evaluate_answers(
+    predict: Predict, classes: Mapping[str, tuple[str, ...]], snapshot: Snapshot, split: Split = "test"
+) -> Evaluation:
+    """Return how good the answers of any classifier are on a split of a snapshot.
+
+    `predict` takes RGB crops, uint8 (h, w, 3), and returns probabilities, float32 (n, classes), for each attribute in
+    `classes`, whose names are matched with the snapshot's. A class that the snapshot lacks is always a wrong answer.
+
+    Raises:
+        UserError: the snapshot lacks an attribute or all of its classes, or the split has no labelled samples.
+    """
+    from tamis.train.evaluation import evaluate_predictions  # noqa: PLC0415 - numpy is loaded when it is used
+
+    return evaluate_predictions(predict, classes, snapshot, split)

@@ -6,7 +6,7 @@ Judged is `model.onnx`, the file that answers later, on the pictures as training
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -31,7 +31,11 @@ INPUT = "images"
 CROSS_VALIDATION: Literal["cross-validation"] = "cross-validation"
 JudgedSplit = Split | Literal["cross-validation"]
 
+#: RGB crops, uint8 (h, w, 3) each, to probabilities, float32 (n, classes), by attribute.
+Predict = Callable[[Sequence[NDArray[np.uint8]]], Mapping[str, NDArray[np.float32]]]
+
 _BATCH = 32
+_LEAST = 1e-12
 
 
 @dataclass(frozen=True)
@@ -136,16 +140,50 @@ def evaluate_folder(model_folder: Path, snapshot: Snapshot, split: Split) -> Eva
     path = card.verify(model_folder, ONNX)
     check_same_classes(card, snapshot)
     targets = read_targets(snapshot, tuple(card.attributes))
-    rows = targets.rows(split)
-    if not len(rows):
-        raise UserError(
-            f"snapshot {snapshot.name}: its {split} split has no sample labelled with {', '.join(card.attributes)}"
-        )
+    rows = _judged_rows(targets, split, snapshot)
     crops = _Fitted(snapshot, card.preprocessing)
     logits = onnx_logits(path, card.preprocessing, crops, rows)
     judged = evaluate_logits(logits, rows, targets, split, card.attributes, snapshot.name)
     learned = card.snapshot.get("learned", "train").split()
     return replace(judged, seen=card.snapshot.get("digest") == snapshot.digest and split in learned)
+
+
+def evaluate_predictions(
+    predict: Predict, classes: Mapping[str, tuple[str, ...]], snapshot: Snapshot, split: Split
+) -> Evaluation:
+    """Judge any classifier; see `tamis.train.evaluate_answers`."""
+    targets = read_targets(snapshot, tuple(classes))
+    attributes = tuple(_with_classes(attribute, classes[attribute.name], snapshot) for attribute in targets.attributes)
+    targets = replace(targets, attributes=attributes)
+    rows = _judged_rows(targets, split, snapshot)
+    shares = {one.name: np.zeros((len(rows), len(one.classes)), np.float32) for one in attributes}
+    for start in range(0, len(rows), _BATCH):
+        crops = [load_crop(snapshot, snapshot.samples[row]) for row in rows[start : start + _BATCH]]
+        for name, answers in predict(crops).items():
+            known = next(one.classes for one in attributes if one.name == name)
+            shares[name][start : start + _BATCH, [known.index(one) for one in classes[name]]] = answers
+    logits = {name: np.log(np.maximum(values, _LEAST)).astype(np.float32) for name, values in shares.items()}
+    heads = {one.name: AttributeHead(one.type.name, one.classes, one.scope) for one in attributes}
+    return evaluate_logits(logits, rows, targets, split, heads, snapshot.name)
+
+
+def _with_classes(attribute: Attribute, answered: tuple[str, ...], snapshot: Snapshot) -> Attribute:
+    """The attribute with the classes of a model that are not its own after them."""
+    if not set(answered) & set(attribute.classes):
+        raise UserError(
+            f"the model answers {', '.join(answered)}, {attribute.name} in snapshot {snapshot.name} is one of "
+            f"{', '.join(attribute.classes)}: they share no class"
+        )
+    others = tuple(name for name in answered if name not in attribute.classes)
+    return replace(attribute, classes=attribute.classes + others)
+
+
+def _judged_rows(targets: Targets, split: Split, snapshot: Snapshot) -> NDArray[np.int64]:
+    rows = targets.rows(split)
+    if not len(rows):
+        names = ", ".join(attribute.name for attribute in targets.attributes)
+        raise UserError(f"snapshot {snapshot.name}: its {split} split has no sample labelled with {names}")
+    return rows
 
 
 def check_same_classes(card: ModelCard, snapshot: Snapshot) -> None:
