@@ -24,6 +24,16 @@ VERDICTS = ("keep", "questionable", "reject")
 #: Words of classes that a mirrored picture turns into each other.
 _SIDES = frozenset({"left", "right"})
 
+#: Words in the names of attributes, and in classes, that changed colours would make untrue.
+_COLOUR_WORDS = ("colour", "color", "hue", "shade")
+_COLOURS = frozenset(
+    {
+        *("beige", "black", "blue", "bronze", "brown", "cream", "gold", "golden", "gray", "green", "grey", "ivory"),
+        *("magenta", "maroon", "navy", "olive", "orange", "pink", "purple", "red", "silver", "tan", "teal"),
+        *("turquoise", "violet", "white", "yellow"),
+    }
+)
+
 #: Keys that choose the classes, in order.
 DIGIT_KEYS = "1234567890"
 
@@ -134,8 +144,20 @@ class Attribute:
     @property
     def names_sides(self) -> bool:
         """Whether a class names a side, so that mirroring a picture can make its label wrong."""
-        words = (set(re.split(r"[-_ ]", one.casefold())) for one in self.classes)
-        return any(_SIDES & found for found in words)
+        return any(_SIDES & words for words in self._words())
+
+    @property
+    def names_colours(self) -> bool:
+        """Whether the name or two of the classes name colours, so that other colours can make a label wrong.
+
+        One class may be called by a colour for other reasons.
+        """
+        if any(word in self.name.casefold() for word in _COLOUR_WORDS):
+            return True
+        return sum(bool(_COLOURS & words) for words in self._words()) > 1
+
+    def _words(self) -> list[set[str]]:
+        return [set(re.split(r"[-_ ]", one.casefold())) for one in self.classes]
 
     def keys(self) -> dict[str, str]:
         """Key to class, for as many classes as there are digit keys."""

@@ -120,6 +120,8 @@ def test_pictures_are_mirrored_unless_a_class_names_a_side() -> None:
 def test_colours_are_changed_unless_an_attribute_names_one() -> None:
     assert not may_jitter_colour((Attribute.of("baseColour", "choice", ("a", "b")),), None)
     assert may_jitter_colour((Attribute.of("kind", "choice", ("a", "b")),), None)
+    assert not may_jitter_colour((Attribute.of("paint", "choice", ("dark red", "white", "other")),), None)
+    assert may_jitter_colour((Attribute.of("tea", "choice", ("black tea", "herbal")),), None)
 
 
 def test_linear_needs_pretrained_features() -> None:

@@ -44,7 +44,7 @@ class TrainSettings:
         class_weights: weight of a class in the loss, by its inverse frequency ("balanced") or the root of it ("sqrt").
         augment: how much pictures are moved, scaled and lit differently while fine-tuning.
         flip: mirror pictures; None: unless a class names a side (left, right).
-        colour_jitter: change saturation and contrast too; None: unless an attribute names a colour.
+        colour_jitter: change saturation and contrast too; None: unless an attribute or its classes name colours.
         patience: epochs without a better validation score after which training stops; 0: never.
         seed: of all that is random.
         device: "auto" takes the graphics card where there is one.

@@ -23,9 +23,6 @@ _LARGE_SIZES = ((1_000, 512), (2_000, 384), (3_000, 320))
 #: Labelled samples from which "auto" trains the whole network, where a graphics card makes that a matter of minutes.
 ENOUGH = 1_000
 
-#: Words in class names that a mirrored picture would make untrue.
-_COLOUR_WORDS = ("colour", "color", "hue", "shade")
-
 
 @dataclass(frozen=True)
 class Targets:
@@ -119,10 +116,10 @@ def may_flip(attributes: tuple[Attribute, ...], setting: bool | None) -> bool:
 
 
 def may_jitter_colour(attributes: tuple[Attribute, ...], setting: bool | None) -> bool:
-    """Whether colours may be changed: as set, else unless an attribute names a colour."""
+    """Whether colours may be changed: as set, else unless an attribute or its classes name colours."""
     if setting is not None:
         return setting
-    return not any(word in attribute.name.casefold() for attribute in attributes for word in _COLOUR_WORDS)
+    return not any(attribute.names_colours for attribute in attributes)
 
 
 def choose_method(
