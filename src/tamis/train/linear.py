@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from tamis.errors import UserError
 from tamis.train.crops import Progress
 from tamis.train.export import feature_network
 from tamis.train.metrics import fit_temperature, negative_log_likelihood
-from tamis.train.model import FEATURES_VERSION, MultiTaskModel, set_linear, zero_linear
+from tamis.train.model import FEATURES_VERSION, MultiTaskModel, feature_gains, set_linear, zero_linear
 from tamis.train.settings import TrainSettings
 from tamis.train.targets import MISSING, Targets, class_weights, may_flip
 from tamis.vision.preprocess import Preprocessing
@@ -28,9 +28,14 @@ from tamis.vision.preprocess import Preprocessing
 #: narrow on purpose: over wider ones, some fifty held-out samples choose by chance.
 PENALTIES = (0.3, 0.1, 0.03)
 
+#: What a head may listen to: gains on the features of early stages and on the grid. A penalty on squared weights takes
+#: all features for equally telling; a colour is told by the early ones, which are few among thousands, and not by where
+#: things are. The folds choose for each attribute.
+EMPHASES: Mapping[str, tuple[float, float]] = {"all": (1.0, 1.0), "early": (10.0, 0.1)}
+
 #: Added to the variance of features before division, as in `nn.BatchNorm1d`.
 _EPSILON = 1e-5
-_ITERATIONS = 100
+_ITERATIONS, _HISTORY = 100, 10
 
 #: Folds of a cross-validation, and most samples that it pays for: beyond, one split tells as much.
 _FOLDS, _CROSS_MOST = 10, 2_000
@@ -66,9 +71,10 @@ class HeldOutLogits:
 
 @dataclass(frozen=True)
 class LinearFit:
-    """The penalty chosen for each attribute, and the held-out answers that it was chosen by."""
+    """The penalty and the emphasis chosen for each attribute, and the held-out answers that they were chosen by."""
 
     penalties: Mapping[str, float]
+    emphases: Mapping[str, str]
     held_out: HeldOutLogits
 
 
@@ -84,6 +90,18 @@ class _Plan:
     learned: NDArray[np.bool_]
     folds: tuple[NDArray[np.int64], ...]
     final: NDArray[np.bool_]
+    #: From weights of `inputs` to weights of the scaled features: a rotation, and gains, float32 (width,).
+    back: torch.Tensor | None
+    gains: torch.Tensor | None
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """The best penalty of a plan for one attribute, its loss, and the logits of the held-out places, ascending."""
+
+    loss: float
+    penalty: float
+    logits: NDArray[np.float32]
 
 
 def looked_at(targets: Targets) -> NDArray[np.int64]:
@@ -133,10 +151,11 @@ def fit_heads(
 ) -> LinearFit:
     """Fit every head to the features; return the penalties chosen and the answers to held-out samples.
 
-    Multinomial logistic regression by L-BFGS; the penalty is the one of `PENALTIES` under which the calibrated answers
-    make the held-out samples most likely. A linear model holds out folds of whole groups of the training and validation
-    splits, and is fitted to both of them in the end: few labels are too dear to be left out. Before fine-tuning, which
-    chooses its best epoch by the validation split, and beyond `_CROSS_MOST` samples, that split alone is held out.
+    Multinomial logistic regression by L-BFGS. The penalty is the one of `PENALTIES`, and where samples are few the
+    emphasis that of `EMPHASES`, under which calibrated answers make the held-out samples most likely. A linear model
+    holds out folds of whole groups of the training and validation splits, and is fitted to both of them in the end: few
+    labels are too dear to be left out. Before fine-tuning, which chooses its best epoch by the validation split, and
+    beyond `_CROSS_MOST` samples, that split alone is held out.
     """
     views = 2 if may_flip(targets.attributes, settings.flip) else 1
     splits = tuple(np.intersect1d(targets.rows(split), features.rows) for split in _MOST)
@@ -151,19 +170,21 @@ def fit_heads(
         folds = (np.flatnonzero(np.isin(rows, splits[1])),)
         how = "the validation split"
     inputs, mean, variance = _scaled(features.of(rows, views), final)
-    inputs, back = _rotated(inputs)
-    plan = _Plan(
-        torch.from_numpy(inputs), torch.from_numpy(targets.indices[rows]), np.ones(len(rows), bool) if crossed
-        else np.isin(rows, splits[0]), folds, final,
-    )  # fmt: skip
-    heads, chosen, logits = [], {}, {}
+    learned = np.ones(len(rows), bool) if crossed else np.isin(rows, splits[0])
+    bare = _Plan(torch.empty(0), torch.from_numpy(targets.indices[rows]), learned, folds, final, None, None)
+    plans = _plans(bare, inputs, model.backbone)
+    heads, penalties, emphases, logits = [], {}, {}, {}
     for column, attribute in enumerate(targets.attributes):
-        head, penalty, answers = _fit_head(plan, column, len(attribute.classes), settings)
-        heads.append({"weight": head["weight"] @ back.T if back is not None else head["weight"], "bias": head["bias"]})
-        chosen[attribute.name], logits[attribute.name] = penalty, answers
+        count = len(attribute.classes)
+        choices = {name: _choose(plan, column, count, settings) for name, plan in plans.items()}
+        emphasis = min(choices, key=lambda name: choices[name].loss)
+        choice = choices[emphasis]
+        heads.append(_fit_head(plans[emphasis], column, count, settings, choice.penalty))
+        penalties[attribute.name], emphases[attribute.name] = choice.penalty, emphasis
+        logits[attribute.name] = choice.logits
         progress((column + 1) / len(targets.attributes), f"head of {attribute.name}")
     set_linear(model, torch.from_numpy(mean).float(), torch.from_numpy(variance).float(), heads)
-    return LinearFit(chosen, HeldOutLogits(rows[np.sort(np.concatenate(folds))], logits, how))
+    return LinearFit(penalties, emphases, HeldOutLogits(rows[np.sort(np.concatenate(folds))], logits, how))
 
 
 def group_folds(groups: NDArray[np.int64], most: int) -> tuple[NDArray[np.int64], ...]:
@@ -188,15 +209,26 @@ def _scaled(
     return (inputs - mean) / np.sqrt(variance + _EPSILON), mean, variance
 
 
-def _rotated(inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], torch.Tensor | None]:
+def _plans(bare: _Plan, inputs: NDArray[np.float32], backbone: nn.Module) -> dict[str, _Plan]:
+    """Return a plan for each emphasis, of which many samples need none: they tell by themselves what matters."""
+    count, views, _ = inputs.shape
+    if count * views > _ROTATED_MOST:
+        return {"all": replace(bare, inputs=torch.from_numpy(inputs))}
+    plans = {}
+    for name, (early, where) in EMPHASES.items():
+        gains = feature_gains(backbone, early, where)
+        rotated, back = _rotated(inputs * gains.numpy())
+        plans[name] = replace(bare, inputs=torch.from_numpy(rotated), back=back, gains=gains)
+    return plans
+
+
+def _rotated(inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], torch.Tensor]:
     """Return few samples in as many dimensions as they span, and the rotation back, float32 (width, span).
 
     A squared penalty does not see rotations, and no fit leaves the span of its samples, so the fits are the same ones
     and many times as fast.
     """
     count, views, width = inputs.shape
-    if count * views > _ROTATED_MOST:
-        return inputs, None
     flat = inputs.reshape(-1, width).astype(np.float64)
     squares, basis = np.linalg.eigh(flat @ flat.T)
     spanned = squares > 1e-9 * squares[-1]
@@ -206,10 +238,8 @@ def _rotated(inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], torch.Te
     return rotated.astype(np.float32), torch.from_numpy(back.astype(np.float32))
 
 
-def _fit_head(
-    plan: _Plan, column: int, classes: int, settings: TrainSettings
-) -> tuple[dict[str, torch.Tensor], float, NDArray[np.float32]]:
-    """Return the fitted head, its penalty, and the logits of the held-out places in ascending order."""
+def _choose(plan: _Plan, column: int, classes: int, settings: TrainSettings) -> _Choice:
+    """Return the penalty under which the held-out samples are most likely."""
     labels = plan.labels[:, column]
     labelled = (labels != MISSING).numpy()
     fits = []
@@ -220,19 +250,31 @@ def _fit_head(
     held = np.concatenate(plan.folds)
     judged = labelled[held]
     truth = labels.numpy()[held[judged]]
-    best: tuple[float, float, NDArray[np.float32]] | None = None
+    order = np.argsort(held)
+    best: _Choice | None = None
     for penalty in PENALTIES:
         logits = np.concatenate([fit.answers(penalty, fold) for fit, fold in zip(fits, plan.folds, strict=True)])
         # At its best temperature: else a strong penalty would win by its modesty alone.
         loss = negative_log_likelihood(logits[judged], truth, fit_temperature(logits[judged], truth))
-        if best is None or loss < best[0]:
-            best = (loss, penalty, logits)
-        elif loss > 1.05 * best[0]:
+        if best is None or loss < best.loss:
+            best = _Choice(loss, penalty, logits[order])
+        elif loss > 1.05 * best.loss:
             break  # weaker penalties fit the learned samples closer still, and take the longest
     assert best is not None
-    final = _Fit(plan, plan.final & labelled, column, classes, settings)
-    final.minimise(best[1])
-    return final.head.state_dict(), best[1], best[2][np.argsort(held)]
+    return best
+
+
+def _fit_head(
+    plan: _Plan, column: int, classes: int, settings: TrainSettings, penalty: float
+) -> dict[str, torch.Tensor]:
+    """Return the head, fitted to all samples that it may learn, as weights of the scaled features."""
+    labelled = (plan.labels[:, column] != MISSING).numpy()
+    fit = _Fit(plan, plan.final & labelled, column, classes, settings)
+    fit.minimise(penalty)
+    weight, bias = fit.head.weight.detach(), fit.head.bias.detach()
+    if plan.back is not None:
+        weight = weight @ plan.back.T
+    return {"weight": weight if plan.gains is None else weight * plan.gains, "bias": bias}
 
 
 class _Fit:
@@ -267,7 +309,11 @@ def _minimise(
 ) -> None:
     weights, smoothing, penalty = how
     optimiser = torch.optim.LBFGS(
-        head.parameters(), max_iter=_ITERATIONS, tolerance_grad=1e-4, line_search_fn="strong_wolfe"
+        head.parameters(),
+        max_iter=_ITERATIONS,
+        tolerance_grad=1e-4,
+        line_search_fn="strong_wolfe",
+        history_size=_HISTORY,
     )
 
     def objective() -> torch.Tensor:

@@ -94,15 +94,33 @@ def freeze_statistics(model: nn.Module) -> None:
             module.eval()
 
 
+def feature_gains(backbone: nn.Module, early: float, where: float) -> torch.Tensor:
+    """Return a factor for each pooled feature, float32 (width,).
+
+    It is `early` for those of stages that shrink pictures by 8 at most, `where` for the grid, 1 for the others.
+    """
+    backbone.eval()
+    side = 64
+    with torch.no_grad():
+        stages, last = _maps(backbone, torch.zeros(1, 3, side, side, device=next(backbone.parameters()).device))
+    each = [torch.full((stage.shape[1],), early if stage.shape[2] * 8 >= side else 1.0) for stage in stages]
+    return torch.cat([*each, *each, torch.full((last.shape[1] * GRID * GRID,), where)])
+
+
 def _pooled(backbone: nn.Module, images: torch.Tensor) -> torch.Tensor:
     """Mean and maximum over every stage, and means over the cells of a grid over the last one."""
+    stages, last = _maps(backbone, images)
+    means, peaks = [stage.mean((2, 3)) for stage in stages], [stage.amax((2, 3)) for stage in stages]
+    return torch.cat([*means, *peaks, _grid_means(last)], dim=1)
+
+
+def _maps(backbone: nn.Module, images: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """Return the maps to pool over whole, and the one that the grid lies over."""
     maps: Any = backbone
     last, stages = maps.forward_intermediates(images)
-    where = _grid_means(stages[-1])
     if last.shape[1] != stages[-1].shape[1]:  # some networks widen after their last stage, others end with it
-        stages = [*stages, last]
-    means, peaks = [stage.mean((2, 3)) for stage in stages], [stage.amax((2, 3)) for stage in stages]
-    return torch.cat([*means, *peaks, where], dim=1)
+        return [*stages, last], stages[-1]
+    return stages, stages[-1]
 
 
 def _grid_means(maps: torch.Tensor) -> torch.Tensor:

@@ -65,7 +65,8 @@ def run_training(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     facts = {
-        "penalties": linear.penalties if linear else {}, "score": fitted.score, "best_epoch": fitted.best_epoch,
+        "penalties": linear.penalties if linear else {},
+        "emphases": linear.emphases if linear else {}, "score": fitted.score, "best_epoch": fitted.best_epoch,
         "history": fitted.history, "began": began,
     }  # fmt: skip
     held = linear.held_out if linear and job.settings.method == "linear" else None
