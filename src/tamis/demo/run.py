@@ -277,7 +277,7 @@ def _learn(demo: _Demo) -> None:
             snapshot = make_snapshot(project)
             report_snapshot(snapshot)
         with demo.step("train", "one network for view, colour and body"):
-            settings = train_settings(project, {"method": "finetune", "size": 128, "epochs": 6})
+            settings = train_settings(project, {"method": "linear", "size": 224})
             _, card = train_model(project, snapshot.folder, _MODEL, settings)
             demo.result.metrics = dict(card.metrics)
         address = project.settings.source["market"].address
