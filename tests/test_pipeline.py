@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -133,3 +134,31 @@ def test_steps_are_in_the_order_of_the_flow() -> None:
     assert STEPS == (
         "crawl", "download", "inspect", "duplicates", "detect", "regionduplicates", "classify", "segment", "mine",
     )  # fmt: skip
+
+
+def test_stages_work_on_chosen_items_and_leave_the_rest_for_later(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "copy")
+    settings = tmp_path / "copy" / "tamis.toml"
+    settings.write_text(settings.read_text().replace("[detect]\n", "[detect]\nfloor = 0.1\n"))
+    project = open_project(tmp_path / "copy")
+    try:
+        everything = pending(project)["detect"]
+        with project.engine.connect() as connection:
+            item = connection.execute(sa.select(schema.item.c.id, schema.item.c.url)).first()
+        assert item is not None
+        its_images = sa.select(schema.picture.c.image_id).where(schema.picture.c.item_id == item.id)
+        readable = schema.inspection.c.readable.is_(sa.true())
+        own = count(project, schema.inspection, readable, schema.inspection.c.image_id.in_(its_images))
+        assert 0 < own < everything
+        (report,) = run_pipeline(project, ["detect"], items=[str(item.id)])
+        assert report.counts == {"done": own}
+        assert pending(project)["detect"] == everything - own
+        assert sum(one.rows for one in run_pipeline(project, ["detect"], items=[item.url])) == 0
+        run_pipeline(project, ["detect"])
+        assert "detect" not in pending(project)
+        with pytest.raises(UserError, match="there is no item 999999"):
+            run_pipeline(project, ["detect"], items=["999999"])
+        with pytest.raises(UserError, match="crawl takes no items"):
+            run_pipeline(project, ["crawl"], items=[item.url])
+    finally:
+        project.close()

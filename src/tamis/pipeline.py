@@ -7,10 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import sqlalchemy as sa
+
+from tamis import schema
 from tamis.database import reading, writing
+from tamis.dataset.claims import rows_for
 from tamis.engine import ledger
 from tamis.engine.executor import Workshop
-from tamis.engine.extents import Plan, Survey
+from tamis.engine.extents import Chosen, Plan, Survey
 from tamis.engine.runner import Progress, StageReport, context_of, is_undecided, run_stage
 from tamis.engine.stage import Stage
 from tamis.errors import Interrupted, UserError
@@ -56,27 +60,76 @@ class Monitor:
     stop: threading.Event | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a run is held to: rows of each step at most, and what the stages are narrowed to."""
+
+    limit: int | None = None
+    chosen: Chosen | None = None
+
+
 def run_pipeline(
-    project: Project, steps: Sequence[str] = (), *, limit: int | None = None, monitor: Monitor = Monitor()
+    project: Project,
+    steps: Sequence[str] = (),
+    *,
+    limit: int | None = None,
+    items: Sequence[str] = (),
+    monitor: Monitor = Monitor(),
 ) -> list[StageReport]:
     """Run all pending work, or that of some steps, in the order of the pipeline.
 
+    Args:
+        project: the project.
+        steps: names of steps; none for all.
+        limit: rows of each step at most.
+        items: numbers or URLs of the items that the stages work on; none for all. Nothing is crawled then.
+        monitor: how the run shows itself and is stopped.
+
     Raises:
-        UserError: a step that there is none of.
+        UserError: a step or an item that there is none of, or items for a step that takes none.
         Interrupted: the monitor's stop was set; all finished work is committed.
     """
     for name in steps:
         if name not in STEPS:
             stage_named(name)
+        if items and name in NETWORK_STEPS:
+            raise UserError(f"{name} takes no items: only the stages do, {', '.join(stage.name for stage in STAGES)}")
+    asked = [name for name in STEPS if name in steps] if steps else _all_steps(project, narrowed=bool(items))
+    bounds = Bounds(limit, choose_items(project, items) if items else None)
     with Workshop() as workshop:
-        return [
-            _run_step(project, name, limit, monitor, workshop)
-            for name in STEPS
-            if (not steps and (name not in NETWORK_STEPS or project.settings.source)) or name in steps
-        ]
+        return [_run_step(project, name, bounds, monitor, workshop) for name in asked]
 
 
-def _run_step(project: Project, name: str, limit: int | None, monitor: Monitor, workshop: Workshop) -> StageReport:
+def _all_steps(project: Project, *, narrowed: bool) -> list[str]:
+    with_network = project.settings.source and not narrowed
+    return [name for name in STEPS if with_network or name not in NETWORK_STEPS]
+
+
+def choose_items(project: Project, names: Sequence[str]) -> Chosen:
+    """Return the items of these numbers or URLs, with the images that they show.
+
+    Raises:
+        UserError: no item has the number or the URL.
+    """
+    item, picture = schema.item.c, schema.picture.c
+    found: set[int] = set()
+    with reading(project.engine) as connection:
+        for name in names:
+            is_it = item.id == int(name) if name.isdecimal() else item.url == name
+            ids = connection.execute(sa.select(item.id).where(is_it)).scalars().all()
+            if not ids:
+                raise UserError(f"there is no item {name}: name it by its number or its page's URL")
+            found.update(ids)
+        shown = rows_for(
+            connection,
+            lambda part: sa.select(picture.image_id).where(picture.item_id.in_(part), picture.image_id.is_not(None)),
+            found,
+        )
+        return Chosen(frozenset(found), frozenset(row.image_id for row in shown))
+
+
+def _run_step(project: Project, name: str, bounds: Bounds, monitor: Monitor, workshop: Workshop) -> StageReport:
+    limit = bounds.limit
     progress, stop = monitor.progress(name), monitor.stop
     if name == "crawl":
         from tamis.crawl.budget import RunLimits  # noqa: PLC0415 - the crawler loads when it is used
@@ -90,7 +143,8 @@ def _run_step(project: Project, name: str, limit: int | None, monitor: Monitor, 
 
         got = download(project, limit=limit, progress=progress, stop=stop)
         return _network_report(name, got.requested, got.failures, got.seconds, got.stopped)
-    return run_stage(project, stage_named(name), limit=limit, progress=progress, stop=stop, workshop=workshop)
+    stage = stage_named(name)
+    return run_stage(project, stage, limit=limit, chosen=bounds.chosen, progress=progress, stop=stop, workshop=workshop)
 
 
 def _network_report(name: str, asked: int, failed: int, seconds: float, stopped: bool) -> StageReport:

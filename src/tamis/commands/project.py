@@ -36,9 +36,17 @@ def init(folder: Path, template: str) -> None:
 @click.command()
 @click.argument("steps", nargs=-1, metavar="[STAGE]...")
 @click.option("--limit", type=click.IntRange(min=1), help="Work on so many rows of each stage at most.")
+@click.option("--item", "items", multiple=True, metavar="N|URL",
+              help="Only these items, by number or page; of all stages, without crawling.")  # fmt: skip
 @click.option("--engine", type=click.Choice(["local"]), default="local", help="Where to compute.", show_default=True)
 @project_option
-def run(session: Session, steps: tuple[str, ...], limit: int | None, engine: str) -> int:  # noqa: ARG001
+def run(
+    session: Session,
+    steps: tuple[str, ...],
+    limit: int | None,
+    items: tuple[str, ...],
+    engine: str,  # noqa: ARG001
+) -> int:
     """Do all pending work, or that of some stages.
 
     Stages, in order: crawl, download, inspect, duplicates, detect, regionduplicates, classify, segment, mine. Work
@@ -47,7 +55,7 @@ def run(session: Session, steps: tuple[str, ...], limit: int | None, engine: str
     from tamis.pipeline import Monitor, run_pipeline  # noqa: PLC0415 - loaded on use
 
     monitor = Monitor(session.progress, session.stop)
-    reports = run_pipeline(session.project, steps, limit=limit, monitor=monitor)
+    reports = run_pipeline(session.project, steps, limit=limit, items=items, monitor=monitor)
     rows = [
         (report.stage, report.rows, report.failed, duration(report.seconds), report.idle or _outcomes(report.counts))
         for report in reports

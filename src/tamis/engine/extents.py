@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -64,9 +64,27 @@ class Extent:
     version: int
 
     @property
+    def first(self) -> int:
+        """The first id."""
+        return self.block * SIZE
+
+    @property
+    def last(self) -> int:
+        """The last id."""
+        return self.first + SIZE - 1
+
+    @property
     def bounds(self) -> dict[str, int]:
         """The parameters that narrow a selection to the range."""
-        return {ledger.FIRST: self.block * SIZE, ledger.LAST: self.block * SIZE + SIZE - 1}
+        return _bounds(self.first, self.last)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What a run is narrowed to: ids of items, and those of the images that they show."""
+
+    items: frozenset[int]
+    images: frozenset[int]
 
 
 @dataclass
@@ -155,13 +173,30 @@ class Plan:
         found.left += [extent for extent in extents if extent.block not in counts]
         return found
 
+    def survey_of(self, connection: Connection, chosen: Chosen) -> Survey:
+        """Count what is pending of what was chosen; extents are left as they are."""
+        counting = self.statement.with_only_columns(sa.func.count()).order_by(None)
+        spans = self.spans(chosen)
+        return Survey(sum(int(connection.execute(counting, _bounds(*span)).scalar_one()) for span in spans))
+
+    def spans(self, chosen: Chosen) -> list[tuple[int, int]]:
+        """The ids that were chosen, as first and last of each unbroken row of them, ascending."""
+        spans: list[tuple[int, int]] = []
+        for number in sorted(chosen.items if self._unit is schema.item else chosen.images):
+            first = spans.pop()[0] if spans and spans[-1][1] == number - 1 else number
+            spans.append((first, number))
+        return spans
+
     def rows(
         self, connection: Connection, extents: Sequence[Extent], limit: int
     ) -> tuple[list[Extent], Sequence[sa.Row[Any]]]:
         """Return neighbouring extents at their present versions, and their pending rows, at most `limit`."""
         fresh = self.extents(connection, extents)
-        bounds = {ledger.FIRST: extents[0].bounds[ledger.FIRST], ledger.LAST: extents[-1].bounds[ledger.LAST]}
-        return fresh, connection.execute(self.statement.limit(limit), bounds).all()
+        return fresh, self.between(connection, extents[0].first, extents[-1].last, limit)
+
+    def between(self, connection: Connection, first: int, last: int, limit: int) -> Sequence[sa.Row[Any]]:
+        """Return pending rows of the ids from first to last, at most `limit`."""
+        return connection.execute(self.statement.limit(limit), _bounds(first, last)).all()
 
     def settle(self, connection: Connection, token: str, extents: Sequence[Extent]) -> None:
         """Write down that extents have nothing pending."""
@@ -172,6 +207,13 @@ class Plan:
             for extent in extents
         ]
         upsert(connection, schema.settled, rows, ["stage", "block"])
+
+
+class Search(Protocol):
+    """Yields pending rows, a part at a time."""
+
+    def take(self, connection: Connection, limit: int) -> tuple[list[Extent], Sequence[sa.Row[Any]]] | None:
+        """Return extents that were looked at whole with at most `limit` pending rows of theirs; None at the end."""
 
 
 class Walk:
@@ -205,6 +247,24 @@ class Walk:
                 break
             part.append(self._ahead.popleft())
         return part
+
+
+class Pick:
+    """A search through the chosen ids alone, which looks at no extent as a whole."""
+
+    def __init__(self, plan: Plan, chosen: Chosen) -> None:
+        self._plan, self._ahead = plan, deque(plan.spans(chosen))
+
+    def take(self, connection: Connection, limit: int) -> tuple[list[Extent], Sequence[sa.Row[Any]]] | None:
+        """Return at most `limit` pending rows of the next ids."""
+        if not self._ahead:
+            return None
+        first, last = self._ahead.popleft()
+        return [], self._plan.between(connection, first, last, limit)
+
+
+def _bounds(first: int, last: int) -> dict[str, int]:
+    return {ledger.FIRST: first, ledger.LAST: last}
 
 
 def _spread(extents: Sequence[Extent]) -> Iterator[Extent]:

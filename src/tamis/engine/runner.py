@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from tamis.database import chunks, reading, writing
 from tamis.engine import ledger
 from tamis.engine.executor import Executor, Finished, InProcess, Outcome, ProcessPool, Task, Workshop
-from tamis.engine.extents import OBSERVED, Extent, Plan, Survey, Walk, touch
+from tamis.engine.extents import OBSERVED, Chosen, Extent, Pick, Plan, Search, Survey, Walk, touch
 from tamis.engine.lease import Lease, held
 from tamis.engine.ledger import Entry
 from tamis.engine.packed import Packed
@@ -82,6 +82,7 @@ class _Run:
     token: str
     survey: Survey
     limit: int | None
+    chosen: Chosen | None
     workshop: Workshop
     computing: float = 0.0
     counts: Counter[str] = field(default_factory=Counter)
@@ -110,6 +111,10 @@ class _Run:
     def done(self) -> int:
         return sum(self.counts.values())
 
+    def search(self) -> Search:
+        """Where pending rows are looked for."""
+        return Walk(self.plan, self.survey.left) if self.chosen is None else Pick(self.plan, self.chosen)
+
     def show(self) -> None:
         if self.progress is not None:
             failed = self.counts["failed"]
@@ -131,11 +136,14 @@ def run_stage(
     stage: Stage,
     *,
     limit: int | None = None,
+    chosen: Chosen | None = None,
     progress: Progress | None = None,
     stop: threading.Event | None = None,
     workshop: Workshop | None = None,
 ) -> StageReport:
-    """Work on all pending rows of a stage, or on `limit` of them; `workshop` lends its workers, which stay.
+    """Work on all pending rows of a stage, on those of what is `chosen`, or on `limit` of them.
+
+    `workshop` lends its workers, which stay.
 
     Raises:
         BusyError: another process works on the stage.
@@ -149,7 +157,7 @@ def run_stage(
     plan = Plan(stage, project.settings, fingerprint)
     with reading(project.engine) as connection:
         token = plan.token(connection)
-        survey = plan.survey(connection)
+        survey = plan.survey(connection) if chosen is None else plan.survey_of(connection, chosen)
         nothing = survey.exact and survey.pending == 0
         undecided = nothing and is_undecided(connection, stage, project)
     if survey.empty:
@@ -160,7 +168,7 @@ def run_stage(
     with ExitStack() as stack:
         lease = stack.enter_context(held(project.engine, f"stage {stage.name}"))
         workshop = workshop or stack.enter_context(Workshop())
-        run = _Run(stage, project, fingerprint, lease, progress, plan, token, survey, limit, workshop)
+        run = _Run(stage, project, fingerprint, lease, progress, plan, token, survey, limit, chosen, workshop)
         run.show()
         if stage.shape is Shape.COLLAPSE:
             _run_collapse(run, stop or threading.Event())
@@ -215,17 +223,17 @@ def _tasks(run: _Run, workers: int) -> Iterator[Task]:
     settings = run.project.settings
     key = digest(run.stage.name, run.fingerprint, str(run.project.folder), settings.model_dump_json())
     size = min(run.stage.batch_size, max(1, -(-run.total // (2 * workers))))
-    walk = Walk(run.plan, run.survey.left)
+    search = run.search()
     while left > 0:
         with reading(run.project.engine) as connection:
-            found = walk.take(connection, left)
+            found = search.take(connection, left)
         if found is None:
             return
         extents, rows = found
         run.remember(rows)
         if not rows:
             run.finished += extents
-        elif len(rows) < left:
+        elif extents and len(rows) < left:
             (extent,) = extents
             run.taken_from.update((row.subject_id, extent) for row in rows)
             run.open[extent] = len(rows)
@@ -309,8 +317,8 @@ def _run_collapse(run: _Run, stop: threading.Event) -> None:
     new: Packed[Any] = Packed(stage.reads)
     known = new
     with reading(run.project.engine) as connection:
-        walk = Walk(run.plan, run.survey.left)
-        while left > 0 and (found := walk.take(connection, left)) is not None:
+        search = run.search()
+        while left > 0 and (found := search.take(connection, left)) is not None:
             extents, pending = found
             new.extend(pending)
             run.remember(pending)
