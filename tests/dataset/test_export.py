@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tamis.blobs import BlobStore
-from tamis.dataset.export import DESCRIPTION, EXPORTERS, ExportOptions, export, export_sizes, folder_names
+from tamis.dataset.export import DESCRIPTION, EXPORTERS, export, export_sizes, folder_names
 from tamis.dataset.manifest import Sample, Snapshot
+from tamis.dataset.target import ExportOptions
 from tamis.errors import Interrupted, UserError
 from tamis.labels import Attribute
 from tamis.vision.render import Rendering

@@ -91,7 +91,7 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     snapshot(tmp_path, sample()).write()
     facts = json.loads((tmp_path / MANIFEST).read_text(encoding="utf-8"))
     (tmp_path / MANIFEST).write_text(json.dumps(facts | {"format": 99}), encoding="utf-8")
-    with pytest.raises(UserError, match="has format 99; this tamis reads up to 1"):
+    with pytest.raises(UserError, match="has format 99; this tamis reads up to 2"):
         Snapshot.read(tmp_path)
 
 

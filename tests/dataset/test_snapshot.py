@@ -7,18 +7,21 @@ import json
 import random
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 
 from tamis import schema
 from tamis.database import reading, writing
 from tamis.dataset.manifest import Snapshot
+from tamis.dataset.maskfile import MASKS
 from tamis.dataset.snapshot import DROPPED, FOLDER, REPORT, make_snapshot, open_snapshot, warnings_of
 from tamis.errors import UserError
 from tamis.project import Project
+from tamis.vision.masks import to_record
 from tests.conftest import MakeProject
 from tests.dataset.world import World
 
@@ -129,6 +132,32 @@ def test_what_is_left_out_is_listed_with_its_reason(make_project: MakeProject) -
     report = json.loads((snapshot.folder / REPORT).read_text(encoding="utf-8"))
     assert (report["samples"], report["dropped"]) == (8, 6)
     assert report["attributes"]["view"]["kept"] == {"front": 4, "rear": 4}
+
+
+def test_masks_are_frozen_with_the_samples_where_the_project_segments(make_project: MakeProject) -> None:
+    mask = np.zeros((800, 1000), bool)
+    mask[200:400, 150:500] = True
+    made = {}
+    for method in ("grabcut", "off"):
+        project = make_project(TOML + f'[segment]\nmethod = "{method}"\n', name=method)
+        fill(project, list(range(3)))
+        with writing(project.engine) as connection:
+            regions = connection.execute(sa.select(schema.region).where(schema.region.c.kind == "detected")).all()
+            for row in regions[:4]:
+                record = to_record(row.id, "grabcut", mask, (row.x0, row.y0, row.x1, row.y1))
+                connection.execute(schema.mask.insert().values(asdict(record)))
+        made[method] = make_snapshot(project)
+    frozen = Snapshot.read(made["grabcut"].folder)
+    assert frozen.digest == made["grabcut"].digest != made["off"].digest
+    assert frozen.settings["segment"]["method"] == "grabcut"
+    masked = [sample for sample in frozen.samples if sample.mask]
+    assert (len(masked), len(frozen.samples)) == (4, 6)
+    for sample in masked:
+        found = frozen.masks.read(sample.id, sample.mask)
+        assert (found.method, found.size_wh) == ("grabcut", (1000, 800))
+        np.testing.assert_array_equal(found.array(), mask)
+    assert not any(sample.mask for sample in made["off"].samples)
+    assert not (made["off"].folder / MASKS).exists()
 
 
 def test_questionable_samples_come_in_when_asked_for(make_project: MakeProject) -> None:

@@ -50,6 +50,28 @@ def test_run_lengths_go_down_the_columns_and_start_off() -> None:
     assert zlib.decompress(ms.encode(mask)) == np.asarray([2, 3, 1], "<u4").tobytes()
 
 
+@given(mask_arrays())
+def test_coco_round_trip(mask: NDArray[np.bool_]) -> None:
+    np.testing.assert_array_equal(ms.from_coco(ms.to_coco(mask), (mask.shape[1], mask.shape[0])), mask)
+
+
+def test_coco_texts_are_those_of_its_authors() -> None:
+    """The texts come from `pycocotools.mask.encode`."""
+    mask = np.zeros((7, 9), bool)
+    mask[2:6, 3:8], mask[3, 5] = True, False
+    assert ms.to_coco(mask) == "g04300MN122005"
+    large = np.zeros((2000, 3000), bool)
+    large[100:1900, 40:2990], large[500:700, 900:1200] = True, False
+    assert (len(ms.to_coco(large)), ms.to_coco(large)[:12]) == (7712, "TW^2Xh1X6000")
+    np.testing.assert_array_equal(ms.from_coco(ms.to_coco(large), (3000, 2000)), large)
+
+
+@pytest.mark.parametrize("counts", ["", "é", "\n", "g04300MN12200", "g04300MN122005P", "p" * 40, "o" * 12 + "0", "4"])
+def test_coco_texts_that_are_none_are_refused(counts: str) -> None:
+    with pytest.raises(ValueError, match="run lengths"):
+        ms.from_coco(counts, (9, 7))
+
+
 @pytest.mark.parametrize(
     "counts",
     [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from pathlib import Path
 from typing import Any, get_args
@@ -10,6 +9,7 @@ from typing import Any, get_args
 import click
 
 from tamis.commands.session import Session
+from tamis.commands.values import Colour
 from tamis.records import KeeperPolicy
 
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
@@ -112,20 +112,6 @@ class _Aspect(click.ParamType[float]):
         return ratio
 
 
-class _Colour(click.ParamType[tuple[int, int, int]]):
-    """A colour as #rrggbb."""
-
-    name = "#RRGGBB"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int, int]:
-        """Return red, green and blue, 0 to 255."""
-        digits = re.fullmatch("#?([0-9a-fA-F]{6})", str(value))
-        if digits is None:
-            self.fail(f"{value!r} is no colour such as #ffffff", param, ctx)
-        red, green, blue = bytes.fromhex(digits[1])
-        return red, green, blue
-
-
 @click.command()
 @click.argument("folder", type=_FOLDER)
 @click.option("--model", required=True, metavar="M",
@@ -146,7 +132,7 @@ class _Colour(click.ParamType[tuple[int, int, int]]):
 @click.option("--cut-out", is_flag=True, help="Crops lose their ground: transparent PNG, or --ground.")
 @click.option("--segmenter", default="grabcut", metavar="S", show_default=True,
               help="What outlines the objects: grabcut, or a model that makes masks.")  # fmt: skip
-@click.option("--ground", type=_Colour(), help="A plain colour, such as #ffffff, instead of transparency.")
+@click.option("--ground", type=Colour(), help="A plain colour, such as #ffffff, instead of transparency.")
 @click.option("--overwrite", is_flag=True, help="Crops may replace files of their names.")
 @click.option("--trust-pickle", is_flag=True, help="Load a .pt file, which can run code.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")

@@ -5,12 +5,17 @@ from __future__ import annotations
 import re
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tamis.commands.session import Session, project_option
+from tamis.commands.values import Colour
 from tamis.display import table
+
+if TYPE_CHECKING:
+    from tamis.dataset.target import ExportOptions, ExportReport
+    from tamis.vision.render import OutputFormat
 
 _SIZE_HELP = "Pixels of the square to fit into, or WxH; given again, each in a folder of its own."
 _FIT_HELP = "What becomes of another aspect.  [default: inside]"
@@ -107,7 +112,13 @@ def snapshot(session: Session, name: str | None) -> None:
 @click.option("--size", "sizes", multiple=True, metavar="N|WxH", callback=_read_sizes, help=_SIZE_HELP)
 @click.option("--fit", type=click.Choice(["inside", "letterbox", "crop", "stretch"]), default="inside", help=_FIT_HELP)
 @click.option("--enlarge", is_flag=True, help="Enlarge what is smaller than --size.")
-@click.option("--image-format", type=click.Choice(["jpeg", "png", "webp"]), default="jpeg", help="Of the pictures.")
+@click.option("--image-format", type=click.Choice(["jpeg", "png", "webp"]),
+              help="Of the pictures.  [default: jpeg; png where they are transparent]")  # fmt: skip
+@click.option("--cut-out", is_flag=True, help="Pictures lose their ground, by their masks: transparent, or --ground.")
+@click.option("--ground", type=Colour(), help="A plain colour, such as #ffffff, instead of transparency.")
+@click.option("--unmasked", type=click.Choice(["leave-out", "whole"]), default="leave-out", show_default=True,
+              help="What becomes of samples without a mask under --cut-out; they are counted.")  # fmt: skip
+@click.option("--masks", is_flag=True, help="Write the masks too: PNG files below masks/, for csv COCO run lengths.")
 @project_option
 def export(session: Session, snapshot: str, form: str, out: Path | None, **options: Any) -> int:
     """Write a snapshot out for other tools; SNAPSHOT is a name or a folder.
@@ -116,19 +127,17 @@ def export(session: Session, snapshot: str, form: str, out: Path | None, **optio
     questionable/CLASS. An export that was stopped goes on where it was. Nothing is enlarged without --enlarge;
     `tamis report sizes` shows what each size would enlarge. Several sizes: --size 224 --size 384.
     """
-    from tamis.dataset.export import ExportOptions, export_sizes  # noqa: PLC0415 - loaded on use
-    from tamis.dataset.export import export as write_out  # noqa: PLC0415
-    from tamis.dataset.manifest import Snapshot  # noqa: PLC0415
-    from tamis.modelling import snapshot_folder  # noqa: PLC0415
-    from tamis.vision.render import Rendering  # noqa: PLC0415
+    from tamis.dataset.export import export as write_out  # noqa: PLC0415 - loaded on use
+    from tamis.dataset.export import export_sizes  # noqa: PLC0415
+    from tamis.dataset.snapshot import open_snapshot  # noqa: PLC0415
 
-    frozen = Snapshot.read(snapshot_folder(session.project, snapshot))
     chosen = {
-        "" if size is None else str(size[0]) if size[0] == size[1] else f"{size[0]}x{size[1]}": ExportOptions(
-            options["attribute"], Rendering(size, options["fit"], options["image_format"], enlarge=options["enlarge"])
+        "" if size is None else str(size[0]) if size[0] == size[1] else f"{size[0]}x{size[1]}": _export_options(
+            size, options
         )
         for size in options["sizes"] or [None]
     }
+    frozen = open_snapshot(session.project, snapshot)
     folder = out or session.folder / "exports" / f"{frozen.name}-{form}"
     show = session.progress("export")
     if len(chosen) == 1:
@@ -137,13 +146,35 @@ def export(session: Session, snapshot: str, form: str, out: Path | None, **optio
     else:
         by_size = export_sizes(frozen, form, folder, chosen, progress=show, stop=session.stop)
         reports, document = list(by_size.values()), {size: asdict(report) for size, report in by_size.items()}
-    lines = []
-    for report in reports:
-        lines.append(f"{report.written} written, {report.skipped} there already, in {report.out}")
-        lines += [f"  {count} left out: {reason}" for reason, count in report.left_out.items()]
-        lines += [f"  failed: {name}: {reason}" for name, reason in report.failed]
-    session.finish(document, *lines)
+    session.finish(document, *(line for report in reports for line in _export_lines(report)))
     return 1 if any(report.failed for report in reports) else 0
+
+
+def _export_options(size: tuple[int, int] | None, options: dict[str, Any]) -> ExportOptions:
+    from tamis.dataset.target import ExportOptions  # noqa: PLC0415 - loaded on use
+    from tamis.vision.render import Rendering  # noqa: PLC0415
+
+    cut_out, ground = options["cut_out"], options["ground"]
+    is_transparent = cut_out and ground is None
+    if ground and not cut_out:
+        raise click.UsageError("--ground needs --cut-out")
+    if is_transparent and options["image_format"] == "jpeg":
+        raise click.UsageError("a JPEG has no transparency: choose --image-format png or webp, or a --ground")
+    image_format: OutputFormat = options["image_format"] or ("png" if is_transparent else "jpeg")
+    return ExportOptions(
+        attribute=options["attribute"],
+        rendering=Rendering(size, options["fit"], image_format, enlarge=options["enlarge"], background_rgb=ground),
+        cut_out=cut_out,
+        keep_unmasked=cut_out and options["unmasked"] == "whole",
+        masks=options["masks"],
+    )
+
+
+def _export_lines(report: ExportReport) -> list[str]:
+    lines = [f"{report.written} written, {report.skipped} there already, in {report.out}"]
+    lines += [f"  {count} left out: {reason}" for reason, count in report.left_out.items()]
+    lines += [f"  {count} {remark}" for remark, count in report.remarks.items()]
+    return lines + [f"  failed: {name}: {reason}" for name, reason in report.failed]
 
 
 @click.command()

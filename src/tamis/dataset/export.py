@@ -12,21 +12,18 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from threading import Event
 from typing import Any
-from uuid import uuid4
 
-from tamis.blobs import BlobCorrupt, BlobMissing
 from tamis.dataset.candidates import Progress
 from tamis.dataset.encode import class_table
 from tamis.dataset.manifest import Sample, Snapshot
-from tamis.errors import Interrupted, Unreadable, UserError
-from tamis.vision.decode import DEFAULT_LIMITS, Limits
-from tamis.vision.render import PLAIN, Rendering, render_crop
+from tamis.dataset.maskfile import MASKS
+from tamis.dataset.target import ExportOptions, ExportReport, Job, Target, crop_file, mask_file, write_whole
+from tamis.errors import UserError
 
 #: Describes an export, so that only the same one goes on in its folder.
 DESCRIPTION = "export.json"
@@ -34,105 +31,11 @@ DESCRIPTION = "export.json"
 UNLABELLED = "unlabelled"
 #: Where all samples go when the snapshot has no labels to part them by.
 EVERYTHING = "all"
+#: Where the masks of pictures go.
+MASK_FOLDER = PurePosixPath("masks")
+_NO_MASK_FILE = "exported without a mask: it has none"
 #: Names that some file systems keep for devices.
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{name}{n}" for name in ("com", "lpt") for n in range(1, 10))}
-
-
-@dataclass(frozen=True, slots=True)
-class ExportOptions:
-    """What may be chosen.
-
-    `attribute` names the class folders (empty: the first one); `limits` bound what is decoded; `threads` render at
-    once.
-    """
-
-    attribute: str = ""
-    rendering: Rendering = PLAIN
-    limits: Limits = DEFAULT_LIMITS
-    threads: int = 2
-
-    def describe(self) -> dict[str, Any]:
-        """The options that the files depend on."""
-        return {"attribute": self.attribute, "rendering": asdict(self.rendering)}
-
-
-@dataclass(frozen=True, slots=True)
-class ExportReport:
-    """Files written and found there already, samples left out with the reason, and samples that failed with theirs."""
-
-    out: Path
-    written: int
-    skipped: int
-    left_out: Mapping[str, int] = field(default_factory=dict)
-    failed: tuple[tuple[str, str], ...] = ()
-
-
-class Target:
-    """The folder of an export."""
-
-    def __init__(self, folder: Path, progress: Progress | None = None, stop: Event | None = None) -> None:
-        self.folder = folder
-        self.written = self.skipped = 0
-        self.left_out: dict[str, int] = {}
-        self.failed: list[tuple[str, str]] = []
-        self._progress = progress
-        self._stop = stop or Event()
-
-    def leave_out(self, reason: str) -> None:
-        """Count a sample that this format has no place for."""
-        self.left_out[reason] = self.left_out.get(reason, 0) + 1
-
-    def write(self, name: PurePosixPath, data: bytes) -> None:
-        """Write a file whole or not at all; the same bytes that are there already are skipped."""
-        path = self.folder / name
-        if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
-            self.skipped += 1
-            return
-        _write_whole(path, data)
-        self.written += 1
-
-    def write_pictures(
-        self, snapshot: Snapshot, pictures: Iterable[tuple[Sample, PurePosixPath]], options: ExportOptions
-    ) -> None:
-        """Render the samples' crops into files, several at once; those that are there are skipped.
-
-        Raises:
-            Interrupted: the stop was asked for; what was begun is finished.
-        """
-        jobs = list(pictures)
-        done = 0
-        for sample, reason, skipped in self._rendered(snapshot, jobs, options):
-            done += 1
-            if reason:
-                self.failed.append((sample.id, reason))
-            elif skipped:
-                self.skipped += 1
-            else:
-                self.written += 1
-            if self._progress is not None:
-                self._progress(done, len(jobs), f"{len(self.failed)} failed" if self.failed else "")
-        self.failed.sort()
-        if done < len(jobs):
-            raise Interrupted(f"stopped after {done} of {len(jobs)} pictures; the same command goes on from there")
-
-    def _rendered(
-        self, snapshot: Snapshot, jobs: Iterable[tuple[Sample, PurePosixPath]], options: ExportOptions
-    ) -> Iterator[tuple[Sample, str, bool]]:
-        """Sample, why it failed (or empty), whether it was there; a bounded number of jobs is under way."""
-        waiting: set[Future[tuple[Sample, str, bool]]] = set()
-        with ThreadPoolExecutor(options.threads) as pool:
-            for sample, name in jobs:
-                if self._stop.is_set():
-                    break
-                waiting.add(pool.submit(_render, snapshot, sample, self.folder / name, options))
-                if len(waiting) >= 4 * options.threads:
-                    finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                    yield from (future.result() for future in finished)
-            yield from (future.result() for future in waiting)
-
-    def report(self) -> ExportReport:
-        """What was done."""
-        return ExportReport(self.folder, self.written, self.skipped, self.left_out, tuple(self.failed))
 
 
 Export = Callable[[Snapshot, Target, ExportOptions], None]
@@ -140,11 +43,12 @@ Export = Callable[[Snapshot, Target, ExportOptions], None]
 
 @dataclass(frozen=True, slots=True)
 class Exporter:
-    """One format: its name, a line of help, and what writes it."""
+    """One format: its name, a line of help, what writes it, and whether it holds pictures."""
 
     name: str
     help: str
     write: Export
+    has_pictures: bool = True
 
 
 def export(
@@ -167,7 +71,8 @@ def export(
         stop: set it to end cleanly.
 
     Raises:
-        UserError: an unknown format or attribute, a folder that holds something else or cannot be written.
+        UserError: an unknown format or attribute, cut-outs or masks that there are not, a folder that holds something
+            else or cannot be written.
         Interrupted: `stop` was set.
     """
     exporter = EXPORTERS.get(form)
@@ -176,6 +81,7 @@ def export(
     chosen = options or ExportOptions()
     if chosen.attribute:
         snapshot.attribute(chosen.attribute)
+    _check_masks(snapshot, exporter, chosen)
     target = Target(out, progress, stop)
     facts = {"format": form, "snapshot": snapshot.name, "digest": snapshot.digest, "options": chosen.describe()}
     try:
@@ -222,6 +128,16 @@ def export_sizes(
     return reports
 
 
+def _check_masks(snapshot: Snapshot, exporter: Exporter, options: ExportOptions) -> None:
+    if options.cut_out and not exporter.has_pictures:
+        able = ", ".join(name for name, one in EXPORTERS.items() if one.has_pictures)
+        raise UserError(f"{exporter.name} holds no pictures that could be cut out; these formats do: {able}")
+    if (options.cut_out or options.masks) and not any(sample.mask for sample in snapshot.samples):
+        raise UserError(
+            f"snapshot {snapshot.name} has no masks: set [segment] method, `tamis run segment`, and make a new snapshot"
+        )
+
+
 def _claim(out: Path, facts: dict[str, Any]) -> None:
     """Make the folder that of this export; raises UserError if it is that of something else."""
     out.mkdir(parents=True, exist_ok=True)
@@ -233,36 +149,18 @@ def _claim(out: Path, facts: dict[str, Any]) -> None:
         raise UserError(f"{out} holds another export, or one with other options: choose another folder or remove it")
     if any(out.iterdir()):
         raise UserError(f"{out} is not empty and holds no export: choose another folder")
-    _write_whole(description, (json.dumps(facts, indent=2, sort_keys=True) + "\n").encode())
-
-
-def _render(snapshot: Snapshot, sample: Sample, path: Path, options: ExportOptions) -> tuple[Sample, str, bool]:
-    if path.is_file():
-        return sample, "", True
-    try:
-        original = snapshot.blobs.get(sample.sha256)
-        data = render_crop(original, sample.crop_xyxy, options.rendering, limits=options.limits)
-    except (BlobMissing, BlobCorrupt, Unreadable, ValueError) as error:
-        return sample, " ".join(str(error).split()), False
-    _write_whole(path, data)
-    return sample, "", False
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{uuid4().hex}.part")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(description, (json.dumps(facts, indent=2, sort_keys=True) + "\n").encode())
 
 
 # --- formats ------------------------------------------------------------------------------------------------------
 
 
-def _write_csv(snapshot: Snapshot, target: Target, _: ExportOptions) -> None:
-    """`samples.csv`: one row a sample with labels, split, verdict and provenance; `classes.json`: class numbers."""
+def _write_csv(snapshot: Snapshot, target: Target, options: ExportOptions) -> None:
+    """`samples.csv`: one row a sample with labels, split, verdict and provenance; `classes.json`: class numbers.
+
+    Masks go to `masks.jsonl`, a line each: the sample's id, the method, and `size` and `counts` as COCO has them, of
+    the whole upright picture.
+    """
     names = [attribute.name for attribute in snapshot.attributes]
     corners = [f"{kind}_{corner}" for kind in ("box", "crop") for corner in ("x0", "y0", "x1", "y1")]
     text = io.StringIO(newline="")
@@ -275,6 +173,11 @@ def _write_csv(snapshot: Snapshot, target: Target, _: ExportOptions) -> None:
         row += [sample.item_url, _harmless(sample.item_title), sample.picture_url, sample.sha256]
         writer.writerow([*row, *sample.box_xyxy, *sample.crop_xyxy])
     target.write(PurePosixPath("samples.csv"), text.getvalue().encode())
+    if options.masks:
+        found = [snapshot.masks.read(sample.id, sample.mask) for sample in snapshot.samples if sample.mask]
+        target.write(PurePosixPath(MASKS), "".join(f"{mask.to_json()}\n" for mask in found).encode())
+        for _ in range(len(snapshot.samples) - len(found)):
+            target.remark(_NO_MASK_FILE)
     _write_classes(snapshot, target)
 
 
@@ -283,7 +186,8 @@ def _write_folders(snapshot: Snapshot, target: Target, options: ExportOptions) -
 
     Questionable samples are there if the snapshot admits them (`snapshot.verdicts`). Of samples without a label on
     the attribute the questionable ones go to `questionable/unlabelled`, the others are left out and counted: a loader
-    would take their folder for a class. Where nobody labelled anything all samples are in the folder `all`.
+    would take their folder for a class. Where nobody labelled anything all samples are in the folder `all`. Masks are
+    PNG files of the same names in the same folders below `masks`.
     """
     name = options.attribute or (snapshot.attributes[0].name if snapshot.attributes else "")
     classes = snapshot.attribute(name).classes if name else ()
@@ -291,18 +195,32 @@ def _write_folders(snapshot: Snapshot, target: Target, options: ExportOptions) -
         name, classes = "", (EVERYTHING,)
     folders = folder_names([*classes, UNLABELLED])
 
-    def pictures() -> Iterator[tuple[Sample, PurePosixPath]]:
+    def pictures() -> Iterator[Job]:
         for sample in snapshot.samples:
             value = sample.labels.get(name) if name else EVERYTHING
             side = "clean" if sample.verdict == "keep" else "questionable"
             if value is None and side == "clean":
                 target.leave_out(f"no label of {name}")
                 continue
-            folder = folders[UNLABELLED if value is None else value]
-            yield sample, PurePosixPath(side, folder, sample.id + options.rendering.suffix)
+            place = PurePosixPath(side, folders[UNLABELLED if value is None else value])
+            yield from _jobs(sample, place, target, options)
 
     target.write_pictures(snapshot, pictures(), options)
     _write_classes(snapshot, target)
+
+
+def _jobs(sample: Sample, place: PurePosixPath, target: Target, options: ExportOptions) -> Iterator[Job]:
+    """The files of a sample whose picture goes to the folder `place`; a missing mask is counted."""
+    if options.cut_out and not sample.mask:
+        if not options.keep_unmasked:
+            target.leave_out("no mask to cut it out by")
+            return
+        target.remark("exported whole: no mask to cut it out by")
+    yield Job(sample, place / (sample.id + options.rendering.suffix), crop_file)
+    if options.masks and sample.mask:
+        yield Job(sample, MASK_FOLDER / place / f"{sample.id}.png", mask_file)
+    elif options.masks:
+        target.remark(_NO_MASK_FILE)
 
 
 def _write_classes(snapshot: Snapshot, target: Target) -> None:
@@ -336,7 +254,7 @@ def _harmless(text: str) -> str:
 EXPORTERS: dict[str, Exporter] = {
     exporter.name: exporter
     for exporter in (
-        Exporter("csv", "one row a sample with its labels and where it came from", _write_csv),
+        Exporter("csv", "one row a sample with its labels and where it came from", _write_csv, has_pictures=False),
         Exporter("folders", "pictures in clean/CLASS and questionable/CLASS", _write_folders),
     )
 }

@@ -1,4 +1,4 @@
-"""The frozen snapshot on disk: `manifest.json` and `samples.jsonl`. All that training and exporting may read.
+"""The frozen snapshot on disk: `manifest.json`, `samples.jsonl`, `masks.jsonl`. All that training and exporting read.
 
 A snapshot holds no pixels. A sample names an image of the blob store by its SHA-256 and the box to cut from it, so
 that a thousand snapshots of one project cost a thousand lists.
@@ -10,11 +10,12 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from tamis.blobs import BlobStore
+from tamis.dataset.maskfile import MASKS, MaskFile
 from tamis.errors import UserError
 from tamis.labels import Attribute, Scope
 from tamis.records import Box
@@ -22,7 +23,9 @@ from tamis.records import Box
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 MANIFEST, SAMPLES = "manifest.json", "samples.jsonl"
-FORMAT = 1
+FORMAT = 2
+#: Of snapshots without masks, which every version reads.
+_FORMAT_WITHOUT_MASKS = 1
 #: What every manifest states.
 _KEYS = {"format", "name", "number", "attributes", "files", "blobs", "settings", "created_at"}
 
@@ -33,7 +36,7 @@ class Sample:
 
     `crop_xyxy` is what is cut from the upright image (raw box plus margin, whole pixels, inside the image);
     `labels` maps attributes to gold values and leaves out what nobody labelled; `group` is shared by samples that
-    must not be parted by a split.
+    must not be parted by a split. `mask` is the digest of its mask in `masks.jsonl`, empty where it has none.
     """
 
     id: str
@@ -48,10 +51,14 @@ class Sample:
     item_title: str = ""
     picture_url: str = ""
     reason: str = ""
+    mask: str = ""
 
     def to_json(self) -> str:
         """One line of `samples.jsonl`."""
-        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        values = asdict(self)
+        if not self.mask:
+            del values["mask"]
+        return json.dumps(values, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, line: str) -> Sample:
@@ -92,6 +99,11 @@ class Snapshot:
         address = self.blobs_url if "://" in self.blobs_url else str((self.folder / self.blobs_url).resolve())
         return BlobStore(address)
 
+    @cached_property
+    def masks(self) -> MaskFile:
+        """The masks of the samples that have one."""
+        return MaskFile(self.folder / MASKS)
+
     def attribute(self, name: str) -> Attribute:
         """Return the attribute of that name; raises UserError that lists those there are."""
         for attribute in self.attributes:
@@ -104,18 +116,29 @@ class Snapshot:
         """The samples of one split, in their stored order."""
         return tuple(sample for sample in self.samples if sample.split == name)
 
-    def write(self) -> None:
-        """Write the folder: the rows first, the manifest last, so that a manifest vouches for complete rows."""
+    def write(self, masks: Iterable[bytes] = ()) -> None:
+        """Write the folder: the rows first, the manifest last, so that a manifest vouches for complete rows.
+
+        Args:
+            masks: the lines of `masks.jsonl`, where samples have masks.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
+        masked = sum(1 for sample in self.samples if sample.mask)
         rows = "".join(f"{sample.to_json()}\n" for sample in self.samples)
         (self.folder / SAMPLES).write_text(rows, encoding="utf-8", newline="\n")
+        files = {SAMPLES: sha256(rows.encode()).hexdigest()}
+        if masked:
+            with (self.folder / MASKS).open("w+b") as handle:
+                handle.writelines(masks)
+                handle.seek(0)
+                files[MASKS] = file_digest(handle, "sha256").hexdigest()
         facts = {
-            "format": FORMAT, "name": self.name, "number": self.number, "created_at": self.created_at,
-            "digest": self.digest, "samples": len(self.samples), "blobs": self.blobs_url,
+            "format": FORMAT if masked else _FORMAT_WITHOUT_MASKS, "name": self.name, "number": self.number,
+            "created_at": self.created_at, "digest": self.digest, "samples": len(self.samples), "blobs": self.blobs_url,
             "attributes": [_attribute_to_json(attribute) for attribute in self.attributes],
             "splits": {name: len(self.split(name)) for name in SPLITS},
-            "files": {SAMPLES: sha256(rows.encode()).hexdigest()}, "settings": dict(self.settings),
-        }  # fmt: skip
+            "files": files, "settings": dict(self.settings),
+        } | ({"masks": masked} if masked else {})  # fmt: skip
         text = json.dumps(facts, indent=2, ensure_ascii=False, sort_keys=True)
         (self.folder / MANIFEST).write_text(text + "\n", encoding="utf-8", newline="\n")
 

@@ -15,8 +15,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import mkdtemp
-from typing import Any
+from tempfile import TemporaryFile, mkdtemp
+from typing import IO, Any
 
 import sqlalchemy as sa
 
@@ -26,6 +26,7 @@ from tamis.database import chunks, reading, writing
 from tamis.dataset.candidates import Candidate, Dropped, Progress, read_candidates
 from tamis.dataset.grouping import group_keys, split_samples
 from tamis.dataset.manifest import MANIFEST, SPLITS, Sample, Snapshot, Split
+from tamis.dataset.maskrows import read_masks
 from tamis.dataset.refine import Refined, refine
 from tamis.errors import UserError
 from tamis.labels import Attribute
@@ -35,7 +36,7 @@ from tamis.vision.boxes import expand
 FOLDER = "snapshots"
 DROPPED, REPORT = "dropped.csv", "report.json"
 #: Settings that say which rows a snapshot has; they are kept with it.
-_SECTIONS = ("snapshot", "detect", "inspect", "duplicates", "regionduplicates", "classify")
+_SECTIONS = ("snapshot", "detect", "inspect", "duplicates", "regionduplicates", "classify", "segment")
 #: Settings of [snapshot] under which the splits of the snapshot before are kept.
 _SPLITTING = ("validation", "test", "group", "seed")
 #: Remains of attempts that were killed are removed when they are older than this.
@@ -48,19 +49,21 @@ class _NameTakenError(UserError):
 
 @dataclass(frozen=True)
 class _Frozen:
-    """A snapshot that is ready to be written."""
+    """A snapshot that is ready to be written; `masks` holds the lines of its masks, on disk for their number."""
 
     samples: tuple[Sample, ...]
     refined: Refined
     candidates: Mapping[str, Candidate]
     dropped: Sequence[Dropped]
+    masks: IO[bytes]
 
 
 def make_snapshot(project: Project, name: str | None = None, *, progress: Progress | None = None) -> Snapshot:
     """Freeze the project's data set and return it.
 
-    The folder holds `manifest.json` and `samples.jsonl` (see `tamis.dataset.manifest`), `dropped.csv` (what was left
-    out and why) and `report.json` (classes, splits, what refinement did, warnings). Equal data give an equal digest.
+    The folder holds `manifest.json` and `samples.jsonl` (see `tamis.dataset.manifest`), `masks.jsonl` where the project
+    segments, `dropped.csv` (what was left out and why) and `report.json` (classes, splits, what refinement did,
+    warnings). Equal data give an equal digest.
 
     Args:
         project: where from.
@@ -71,20 +74,21 @@ def make_snapshot(project: Project, name: str | None = None, *, progress: Progre
         UserError: nothing to freeze, wrong settings, a name that is taken, or a folder that cannot be written.
     """
     attributes = _attributes(project.settings)
-    with reading(_repeatable(project.engine)) as connection:
-        _check_name(connection, name or f"{project.settings.project.name}-0")
-        frozen = _freeze(connection, project, attributes, progress)
-    while True:
-        snapshot = _numbered(project, name, frozen)
-        try:
-            _store(project, snapshot, frozen)
-        except _NameTakenError:
-            if name is not None:
-                raise
-        except OSError as error:
-            raise UserError(f"cannot write the snapshot {snapshot.folder}: {error.strerror or error}") from error
-        else:
-            return snapshot
+    with TemporaryFile() as masks:
+        with reading(_repeatable(project.engine)) as connection:
+            _check_name(connection, name or f"{project.settings.project.name}-0")
+            frozen = _freeze(connection, project, attributes, masks, progress)
+        while True:
+            snapshot = _numbered(project, name, frozen)
+            try:
+                _store(project, snapshot, frozen)
+            except _NameTakenError:
+                if name is not None:
+                    raise
+            except OSError as error:
+                raise UserError(f"cannot write the snapshot {snapshot.folder}: {error.strerror or error}") from error
+            else:
+                return snapshot
 
 
 def open_snapshot(project: Project, name: str) -> Snapshot:
@@ -135,7 +139,11 @@ def _attributes(settings: Settings) -> tuple[Attribute, ...]:
 
 
 def _freeze(
-    connection: sa.Connection, project: Project, attributes: Sequence[Attribute], progress: Progress | None
+    connection: sa.Connection,
+    project: Project,
+    attributes: Sequence[Attribute],
+    masks: IO[bytes],
+    progress: Progress | None,
 ) -> _Frozen:
     settings = project.settings
     candidates: dict[str, Candidate] = {}
@@ -156,10 +164,16 @@ def _freeze(
     stratify = settings.snapshot.stratify or (names[0] if names else "")
     previous = _previous_splits(connection, settings)
     splits = split_samples(groups, refined.labels, settings.snapshot, stratify, previous)
-    samples = tuple(
-        _sample(candidates[key], splits[key], refined.labels[key], groups[key], settings) for key in sorted(candidates)
-    )
-    return _Frozen(samples, refined, candidates, dropped)
+    samples = {
+        key: _sample(candidates[key], splits[key], refined.labels[key], groups[key], settings)
+        for key in sorted(candidates)
+    }
+    if settings.segment.method != "off":
+        regions = {key: candidates[key].region.region_id for key in samples}
+        for mask in read_masks(connection, regions):
+            samples[mask.sample] = replace(samples[mask.sample], mask=mask.digest)
+            masks.write(mask.to_json().encode() + b"\n")
+    return _Frozen(tuple(samples.values()), refined, candidates, dropped, masks)
 
 
 def _sample(one: Candidate, split: Split, labels: Mapping[str, str], group: str, settings: Settings) -> Sample:
@@ -254,7 +268,8 @@ def _store(project: Project, snapshot: Snapshot, frozen: _Frozen) -> None:
     aside = Path(mkdtemp(prefix=f".{snapshot.name}-", dir=parent))
     try:
         aside.chmod(0o755)
-        replace(snapshot, folder=aside).write()
+        frozen.masks.seek(0)
+        replace(snapshot, folder=aside).write(frozen.masks)
         _write_dropped(aside / DROPPED, frozen)
         text = json.dumps(report_of(snapshot, frozen.refined, len(frozen.dropped)), ensure_ascii=False, indent=2)
         (aside / REPORT).write_text(text + "\n", encoding="utf-8")

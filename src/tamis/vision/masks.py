@@ -17,6 +17,9 @@ from tamis.vision.boxes import Placement, expand
 
 MaskArray = NDArray[np.bool_]
 
+#: Groups of five bits that a run of 32 bits and its sign take.
+_COCO_GROUPS = 7
+
 
 def run_lengths(mask: MaskArray) -> NDArray[np.uint32]:
     """Return the COCO run lengths of a mask: pixels column by column, runs of off and on in turn, off first.
@@ -67,6 +70,47 @@ def decode(counts: bytes, size_wh: tuple[int, int]) -> MaskArray:
     if len(raw) > limit or len(raw) % 4:
         raise ValueError(f"run lengths are not those of a mask of {width} x {height}")
     return from_run_lengths(np.frombuffer(raw, "<u4"), size_wh)
+
+
+def to_coco(mask: MaskArray) -> str:
+    """Return a mask's run lengths as COCO compresses them into the text `counts` (`rleToString` of pycocotools).
+
+    From the fourth run on, a run less the last but one is written, in groups of five bits, the lowest first; a set
+    sixth bit says that another group follows. 48 is added, so that each group is a printable character.
+    """
+    numbers = run_lengths(mask).astype(np.int64)
+    numbers[3:] -= numbers[1:-2].copy()
+    groups = np.arange(_COCO_GROUPS)
+    # A number needs as many groups as hold it and its sign.
+    size = 1 + ((numbers[:, None] < -(1 << (5 * groups + 4))) | (numbers[:, None] >= 1 << (5 * groups + 4))).sum(axis=1)
+    bits = (numbers[:, None] >> 5 * groups) & 31 | np.where(groups < size[:, None] - 1, 32, 0)
+    characters = (bits[groups < size[:, None]] + 48).astype(np.uint8)
+    return str(characters.tobytes(), "ascii")
+
+
+def from_coco(counts: str, size_wh: tuple[int, int]) -> MaskArray:
+    """Return the mask that `to_coco` wrote.
+
+    Raises:
+        ValueError: the text is none of a mask of that width and height.
+    """
+    try:
+        bits = np.frombuffer(counts.encode("ascii"), np.uint8).astype(np.int64) - 48
+    except UnicodeEncodeError as error:
+        raise ValueError(f"run lengths are damaged: {error}") from error
+    ends = np.flatnonzero(bits & 32 == 0)
+    if not bits.size or bits.min() < 0 or bits.max() > 63 or ends.size == 0 or ends[-1] != bits.size - 1:
+        raise ValueError("run lengths are damaged: no text that COCO writes")
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    sizes = ends - starts + 1
+    if sizes.max() > _COCO_GROUPS:
+        raise ValueError("run lengths are damaged: a run is too long")
+    place = np.arange(bits.size) - np.repeat(starts, sizes)
+    numbers = np.add.reduceat((bits & 31) << 5 * place, starts)
+    numbers -= np.where(bits[ends] & 16, 1 << 5 * sizes, 0)
+    for first in (1, 2):
+        numbers[first::2] = np.cumsum(numbers[first::2])
+    return from_run_lengths(numbers, size_wh)
 
 
 def to_record(region_id: int, method: str, mask: MaskArray, box_xyxy: Box) -> Mask:

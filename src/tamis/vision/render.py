@@ -126,19 +126,38 @@ def render_part(
     return _rendered(image_rgb[rows, columns], _target(crop, rendering), rendering, mask)
 
 
+def render_mask(mask: NDArray[np.bool_], crop_xyxy: CropBox, rendering: Rendering = PLAIN) -> bytes:
+    """Return a mask in the geometry in which `render_crop` shows that part, as a grey PNG: 255 is on, 0 is off.
+
+    Args:
+        mask: boolean (h, w) of the whole upright picture.
+        crop_xyxy: in whole pixels of it, cut to it.
+        rendering: size and shape; what a letterbox adds is off.
+
+    Raises:
+        ValueError: the crop lies outside of the picture.
+    """
+    crop = _inside(crop_xyxy, (mask.shape[1], mask.shape[0]))
+    alpha = _alpha(mask[crop[1] : crop[3], crop[0] : crop[2]], _target(crop, rendering), rendering)
+    return encode(np.where(alpha < 128, np.uint8(0), np.uint8(255)), "png")
+
+
+def _alpha(mask: NDArray[np.bool_], target: tuple[int, int], rendering: Rendering) -> NDArray[np.uint8]:
+    """The mask of a part in the rendering's geometry, uint8 (h, w, 1), from 0, off, to 255.
+
+    It goes the way of a picture, but averaged, since Lanczos filtering rings at edges: what is well inside stays on.
+    """
+    layers = (mask.astype(np.uint8) * 255)[..., None].repeat(3, axis=2)
+    return _shaped(layers, target, replace(rendering, background_rgb=None), resize)[..., :1]
+
+
 def _rendered(
     part: NDArray[np.uint8], target: tuple[int, int], rendering: Rendering, mask: NDArray[np.bool_] | None
 ) -> bytes:
     """A part as a file; `mask` is that of the part, perhaps of another resolution."""
     if mask is None:
         return encode(_shaped(part, target, rendering), rendering.format, rendering.quality)
-    # The mask goes through the same geometry as a picture of its own: off is black, on is white.
-    shown = mask.astype(np.uint8) * 255
-    if shown.shape != part.shape[:2]:
-        shown = resize(shown, (part.shape[1], part.shape[0]))
-    # Averaged, since Lanczos filtering rings at edges: what is well inside stays opaque.
-    layers, bare = shown[..., None].repeat(3, axis=2), replace(rendering, background_rgb=None)
-    alpha = _shaped(layers, target, bare, resize)[..., :1]
+    alpha = _alpha(mask, target, rendering)
     return encode(_on_ground(_shaped(part, target, rendering), alpha, rendering), rendering.format, rendering.quality)
 
 
@@ -152,14 +171,15 @@ def thumbnail(data: bytes, side: int, *, limits: Limits = DEFAULT_LIMITS) -> byt
 
 
 def encode(image: NDArray[np.uint8], output: OutputFormat, quality: int = 92) -> bytes:
-    """Return the bytes of a picture, uint8 RGB (h, w, 3) or RGBA (h, w, 4, not as JPEG), without metadata.
+    """Return the bytes of a picture without metadata; uint8 (h, w, 3) RGB, (h, w, 4) RGBA, not as JPEG, or (h, w, 1).
 
     Raises:
         ValueError: the format cannot hold it, such as a WebP of more than 16,383 pixels a side.
     """
-    if output == "jpeg" and image.shape[2] != 3:
+    if output == "jpeg" and image.shape[2] == 4:
         raise ValueError("a JPEG has no transparency: choose PNG or WebP, or a background colour")
-    swapped = cv2.cvtColor(image, cv2.COLOR_RGB2BGR if image.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)
+    swaps = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
+    swapped = cv2.cvtColor(image, swaps[image.shape[2]]) if image.shape[2] in swaps else image
     options = {
         "jpeg": [cv2.IMWRITE_JPEG_QUALITY, quality],
         "png": [cv2.IMWRITE_PNG_COMPRESSION, 6],
