@@ -24,10 +24,15 @@ _MOSTLY = 0.9
 
 
 class _Detr:
-    """What the DETR layouts share: the picture stretched to the frame, one box an object."""
+    """What the DETR layouts share: the picture stretched to the frame, one box an object.
+
+    RT-DETR and D-FINE are trained, and their authors' and transformers' code runs them, on pictures that Pillow resized
+    (`Resize((640, 640))`, then `ToTensor`).
+    """
 
     fit: ClassVar[Fit] = "stretch"
     antialias: ClassVar[bool] = True
+    rounded: ClassVar[bool] = True
     mean: ClassVar[Three] = (0.0, 0.0, 0.0)
     std: ClassVar[Three] = (1.0, 1.0, 1.0)
     overlapping: ClassVar[bool] = False
@@ -58,11 +63,13 @@ class RfDetr(_Detr):
     """RF-DETR: `dets` (q, 4) as centre and size over the frame's, `labels` (q, classes) before the sigmoid.
 
     A segmentation model adds `masks` (q, h, w), before the sigmoid. The last column of `labels` stands for the ground,
-    unless the columns are COCO's category numbers, up to 90, or each of them has a name.
+    unless the columns are COCO's category numbers, up to 90, or each of them has a name. Its authors resize floats
+    (`resize(to_tensor(picture), antialias=False)`).
     """
 
     title: ClassVar[str] = "RF-DETR"
     antialias: ClassVar[bool] = False
+    rounded: ClassVar[bool] = False
     mean: ClassVar[Three] = IMAGENET_MEAN
     std: ClassVar[Three] = IMAGENET_STD
 
@@ -128,7 +135,7 @@ class DetrRows(_Detr):
     """RT-DETR as ultralytics exports it, (queries, 6): centre and size over the frame's, score, class."""
 
     title: ClassVar[str] = "RT-DETR, best class"
-    antialias: ClassVar[bool] = False
+    antialias: ClassVar[bool] = False  # ultralytics resizes with OpenCV
 
     output: str
     frame_wh: tuple[int, int]
@@ -154,7 +161,7 @@ class DetrClasses(_Detr):
     """RT-DETR as earlier ultralytics exported it, (queries, 4 + classes): centre and size over the frame's, scores."""
 
     title: ClassVar[str] = "RT-DETR, all classes"
-    antialias: ClassVar[bool] = False
+    antialias: ClassVar[bool] = False  # ultralytics resizes with OpenCV
 
     class_count: int
     output: str

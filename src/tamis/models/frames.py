@@ -26,9 +26,13 @@ class Frames:
     """
 
     def __init__(self, layout: Layout, dtype: type[np.floating[Any]], batch: int | None) -> None:
-        self._antialias, self._dtype, self._batch = layout.antialias, dtype, batch
+        self._antialias, self._rounded, self._dtype, self._batch = layout.antialias, layout.rounded, dtype, batch
         # One multiplication a level of grey instead of one a pixel.
         self._tables = [_table(layout.mean, layout.std, channel) for channel in range(3)]
+        # Level / 255, less the mean, over the deviation, as one factor and one summand a channel.
+        std = np.asarray(layout.std, np.float64)
+        self._factors = (1 / (255 * std)).astype(np.float32)
+        self._summands = (-np.asarray(layout.mean, np.float64) / std).astype(np.float32)
         self._local = threading.local()
 
     def fill(self, images_rgb: Sequence[ImageRGB], placements: Sequence[Placement]) -> NDArray[Any]:
@@ -51,14 +55,23 @@ class Frames:
         return buffer
 
     def _write(self, target: NDArray[Any], image_rgb: ImageRGB, placement: Placement) -> None:
+        left, top, (width, height) = placement.left, placement.top, placement.inner_wh
+        window = target[:, top : top + height, left : left + width]
+        if not self._rounded:
+            self._write_floats(window, image_rgb)
+            return
         inner = _resized(image_rgb, placement.inner_wh, antialias=self._antialias)
-        left, top = placement.left, placement.top
-        window = target[:, top : top + inner.shape[0], left : left + inner.shape[1]]
         for channel, plane in enumerate(cv2.split(inner)):
             if self._dtype is np.float32:
                 cv2.LUT(plane, self._tables[channel], dst=window[channel])
             else:
                 window[channel] = cv2.LUT(plane, self._tables[channel])
+
+    def _write_floats(self, window: NDArray[Any], image_rgb: ImageRGB) -> None:
+        """Resize without rounding to levels of grey; sampled, not averaged."""
+        inner = cv2.resize(image_rgb.astype(np.float32), window.shape[:0:-1], interpolation=cv2.INTER_LINEAR)
+        for channel in range(3):
+            window[channel] = inner[..., channel] * self._factors[channel] + self._summands[channel]
 
 
 def _table(mean: Three, std: Three, channel: int) -> NDArray[np.float32]:

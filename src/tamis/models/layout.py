@@ -82,6 +82,8 @@ class Layout(Protocol):
     fit: ClassVar[Fit]
     #: Whether shrinking averages, as Pillow does, or samples, as OpenCV's bilinear resize does.
     antialias: ClassVar[bool]
+    #: Whether resized pixels are rounded to levels of grey before they are scaled, as those of a picture are.
+    rounded: ClassVar[bool]
     mean: ClassVar[Three]
     std: ClassVar[Three]
     #: Whether several boxes of one object are left in.

@@ -107,7 +107,10 @@ class OnnxDetector:
     def digest(self) -> str:
         """Key of the weights, the options and this adapter."""
         chosen = self.options
-        return digest("onnx", _VERSION, file_sha256(self.path), chosen.min_score, chosen.max_iou, chosen.max_objects)
+        resized = () if self._layout.rounded else ("floats",)
+        return digest(
+            "onnx", _VERSION, *resized, file_sha256(self.path), chosen.min_score, chosen.max_iou, chosen.max_objects
+        )
 
     def detect(self, images_rgb: Sequence[ImageRGB], *, with_masks: bool = False) -> list[Detections]:
         """Return what is in each picture.

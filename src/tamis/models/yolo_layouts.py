@@ -20,6 +20,7 @@ class _Yolo:
 
     fit: ClassVar[Fit] = "letterbox"
     antialias: ClassVar[bool] = False
+    rounded: ClassVar[bool] = True
     mean: ClassVar[Three] = (0.0, 0.0, 0.0)
     std: ClassVar[Three] = (1.0, 1.0, 1.0)
     overlapping: ClassVar[bool] = True
