@@ -7,11 +7,14 @@ TamisError
 ├── RowError             ends the work on one row; the runner records the reason
 │   ├── Skip             nothing to do for this row: an outcome, not a failure
 │   ├── Unreadable       the bytes are no picture that can be used: an outcome, not a failure
+│   ├── Lacking          nothing here reads the bytes: an outcome that is looked at again where something does
 │   └── Retry            may succeed later (time-out, overload): a failure until it does
 └── Interrupted          the user stopped the run: exit code 130
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class TamisError(Exception):
@@ -45,6 +48,14 @@ class Skip(RowError):  # noqa: N818 - named after the action wanted
 
 class Unreadable(RowError):  # noqa: N818 - named after the outcome
     """The bytes cannot be decoded as a picture within the limits."""
+
+
+class Lacking(RowError):  # noqa: N818 - named after what is missing
+    """What reads the bytes is not installed here; `records` are written all the same."""
+
+    def __init__(self, reason: str, records: Sequence[object] = ()) -> None:
+        super().__init__(reason)
+        self.records = tuple(records)
 
 
 class Retry(RowError):  # noqa: N818 - named after the action wanted

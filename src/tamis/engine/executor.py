@@ -20,7 +20,7 @@ from multiprocessing import get_context
 from typing import Protocol, Self
 
 from tamis.engine.stage import Compute, Context, Input, Record, Setup, Stage
-from tamis.errors import Retry, RowError, Skip, TamisError, Unreadable
+from tamis.errors import Lacking, Retry, RowError, Skip, TamisError, Unreadable
 
 #: So many workers may die in a row before the machine is blamed and not the rows: a batch of 512 is halved in ten.
 MAX_DEATHS = 12
@@ -51,7 +51,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one row: records, or the state and reason of its end."""
+    """What became of one row: records, or the state and reason of its end, or both."""
 
     subject_id: int
     records: Sequence[Record] = ()
@@ -115,6 +115,8 @@ def _ended(subject_id: int, error: RowError) -> Outcome:
             state = "skipped"
         case Unreadable():
             state = "unreadable"
+        case Lacking():
+            return Outcome(subject_id, error.records, "unreadable", error.reason)
         case _:
             state = "failed"
     return Outcome(subject_id, state=state, reason=error.reason)

@@ -48,7 +48,7 @@ class Entry:
 
 
 def pending(stage: Stage, settings: Settings, fingerprint: str) -> sa.Select[Any]:
-    """Select the subjects without an up-to-date ledger row, in the order of their ids.
+    """Select the subjects without an up-to-date ledger row, or refused for a reason that is cured, by their ids.
 
     Beside the stage's own columns: `old_state`, `old_fingerprint`, `attempts` and `commits`.
     """
@@ -71,6 +71,7 @@ def pending(stage: Stage, settings: Settings, fingerprint: str) -> sa.Select[Any
                 entry.c.subject_id.is_(None),
                 entry.c.fingerprint != fingerprint,
                 entry.c.input_digest != subjects.c.input_digest,
+                *(sa.and_(entry.c.state == "unreadable", entry.c.reason == reason) for reason in stage.cured()),
             ),
             *((within(subjects.c.subject_id),) if by_id else ()),
         )

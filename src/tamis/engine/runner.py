@@ -256,7 +256,11 @@ def _commit(run: _Run, batches: list[Finished]) -> None:
     with writing(run.project.engine) as connection:
         run.lease.check(connection)
         if outcomes:
-            kept = {outcome.subject_id: outcome.records for outcome in outcomes if outcome.state == "done"}
+            kept = {
+                outcome.subject_id: outcome.records
+                for outcome in outcomes
+                if outcome.state == "done" or outcome.records
+            }
             _write(run, connection, kept)
             _record(run, connection, outcomes, sum(batch.seconds for batch in batches))
         run.plan.settle(connection, run.token, run.finished)

@@ -111,6 +111,8 @@ class Stage:
     depends: Callable[[Context], Sequence[str]] = lambda _: ()
     #: Whether there is anything to do under these settings; a reason when not.
     idle: Callable[[Settings, Path], str | None] = lambda _settings, _folder: None
+    #: Reasons of `Lacking` that hold no longer: what was missing is installed here by now. Their rows are pending.
+    cured: Callable[[], Sequence[str]] = lambda: ()
     batch_size: int = 16
 
     def __post_init__(self) -> None:

@@ -12,7 +12,9 @@ from tamis import schema
 from tamis.config import Settings
 from tamis.engine.stage import Context, Stage
 from tamis.engine.writers import write_inspections
+from tamis.errors import Lacking
 from tamis.records import Inspection
+from tamis.vision.formats import HEIF_MISSING, decodable_by_now
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,10 @@ def _inspect(context: Context) -> Callable[[StoredImage], Sequence[Inspection]]:
     limits = Limits(max_pixels=context.settings.inspect.max_pixels)
 
     def inspect(image: StoredImage) -> Sequence[Inspection]:
-        return [inspect_image(image.image_id, context.blobs.get(image.sha256), limits)]
+        record = inspect_image(image.image_id, context.blobs.get(image.sha256), limits)
+        if record.reason == HEIF_MISSING:
+            raise Lacking(HEIF_MISSING, [record])
+        return [record]
 
     return inspect
 
@@ -52,5 +57,6 @@ INSPECT = Stage(
     write=lambda _: write_inspections,
     section="inspect",
     row=_inspect,
+    cured=decodable_by_now,
     batch_size=32,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import struct
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ _FORMATS = {
 }
 #: Why a HEIF picture is not read where nothing can read it.
 HEIF_MISSING = "HEIF pictures need the extra heif: pip install 'tamis[heif]'"
+_HEIF_LIBRARY = "pi_heif"
 _FORMAT_BY_MEDIA_TYPE = {media: name for name, (media, _) in _FORMATS.items()}
 
 _MAGIC = (
@@ -96,6 +98,11 @@ def _sniff_text(sample: bytes) -> str | None:
     except UnicodeDecodeError:
         return None
     return "text/plain"
+
+
+def decodable_by_now() -> tuple[str, ...]:
+    """Return the reasons for which pictures were refused elsewhere or before, and would not be refused here now."""
+    return (HEIF_MISSING,) if importlib.util.find_spec(_HEIF_LIBRARY) is not None else ()
 
 
 def format_of(data: bytes) -> str:
