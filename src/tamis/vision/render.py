@@ -10,7 +10,6 @@ from typing import Literal, get_args
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from tamis.vision.boxes import CropBox, expand
 from tamis.vision.decode import DEFAULT_LIMITS, Limits, decode, probe
@@ -243,7 +242,9 @@ def _resample(image: NDArray[np.uint8], size_wh: tuple[int, int]) -> NDArray[np.
     height, width = image.shape[:2]
     if (width, height) == size_wh or size_wh[0] > width or size_wh[1] > height:
         return resize(image, size_wh)
-    return np.asarray(Image.fromarray(image).resize(size_wh, Image.Resampling.LANCZOS), dtype=np.uint8)
+    from tamis.vision.lanczos import shrink  # noqa: PLC0415 - numba loads where something shrinks
+
+    return shrink(image, size_wh)
 
 
 def _shaped(
