@@ -6,6 +6,7 @@ import importlib.util
 import os
 import pickle
 import tempfile
+import threading
 from collections.abc import Sequence
 from functools import cache, cached_property
 from pathlib import Path
@@ -34,7 +35,7 @@ _LOADING_FAILURES = (
 
 
 class UltralyticsDetector:
-    """A YOLO or RT-DETR checkpoint; one object a process, not shared between threads.
+    """A YOLO or RT-DETR checkpoint. Each thread that calls it runs a network of its own, over the same weights.
 
     Raises:
         UserError: the file is missing, not trusted or no detector, or ultralytics is not installed.
@@ -58,6 +59,7 @@ class UltralyticsDetector:
         self.path = path
         self.options = options
         self._model = load_checkpoint(path, threads)
+        self._local, self._loading, self._is_taken = threading.local(), threading.Lock(), False
         if self._model.task not in _TASKS:
             raise UserError(f"model {path} is made for the task {self._model.task}, not for {' or '.join(_TASKS)}")
 
@@ -72,9 +74,14 @@ class UltralyticsDetector:
         return tuple(str(self._model.names[index]) for index in range(len(self._model.names)))
 
     @property
+    def on_accelerator(self) -> bool:
+        """Whether the network runs elsewhere than on the processor."""
+        return bool(self._model.device.type != "cpu")
+
+    @property
     def batch(self) -> int:
         """How many pictures at once make the best of the machine."""
-        return 1 if self._model.device.type == "cpu" else _BATCH
+        return _BATCH if self.on_accelerator else 1
 
     @cached_property
     def digest(self) -> str:
@@ -114,8 +121,25 @@ class UltralyticsDetector:
         best = [int(row.argmax()) if row.size and row.max() >= 0.5 else None for row in overlaps]
         return [None if index is None else masks[index] for index in best]
 
+    def _own_model(self) -> Any:
+        """The calling thread's model: a predictor, and the heads of some networks, keep the picture under way."""
+        if not hasattr(self._local, "model"):
+            with self._loading:
+                self._local.model = self._twin() if self._is_taken else self._model
+                self._is_taken = True
+        return self._local.model
+
+    def _twin(self) -> Any:
+        """Another model of the file, over the weights of the first."""
+        twin = load_checkpoint(self.path, None)
+        shared = dict(self._model.model.named_parameters())
+        for name, weights in twin.model.named_parameters():
+            if name in shared and shared[name].shape == weights.shape:
+                weights.data = shared[name].data
+        return twin
+
     def _predict(self, images_rgb: list[ImageRGB], with_masks: bool) -> list[Detections]:
-        results = self._model.predict(
+        results = self._own_model().predict(
             [np.ascontiguousarray(image[..., ::-1]) for image in images_rgb],
             conf=self.options.min_score,
             iou=self.options.max_iou,
