@@ -332,7 +332,9 @@ def parse_settings(text: str, name: str = FILE_NAME) -> Settings:
     except ValidationError as error:
         raise ProjectError(_explain(error, document, text, name)) from error
     except UserError as error:
-        raise ProjectError(f"{name}: {error}") from error
+        named = re.match(r"attribute ([^:]+): ", str(error))
+        where = f"{name}, line {_line_of(['attribute', named[1]], text)}" if named else name
+        raise ProjectError(f"{where}: {error}") from error
     return settings
 
 

@@ -22,6 +22,7 @@ from tamis.annotate import (
     routes_review,
 )
 from tamis.annotate.guard import LOOPBACK_HOSTS, Guard
+from tamis.annotate.live import Live
 from tamis.annotate.pages import PAGES, Page
 from tamis.annotate.web import STATIC, Web
 from tamis.errors import UserError
@@ -34,6 +35,9 @@ Labels are added, never changed: a claim of the same person supersedes, undo ret
 sender chooses; sent again under the same key it adds nothing, so after a lost answer it is safe to send it again.
 Scripts name their person in the header `X-Tamis-Person` where no sign-in is required, else they keep the cookie of
 `POST /api/session`.
+
+A change of `tamis.toml` takes effect with the next request. Answers carry the header `X-Tamis-Settings`: a digest of
+the settings that hold, and after a blank, percent-encoded, what is wrong with the file.
 """
 
 
@@ -65,7 +69,7 @@ def create_app(
         redoc_url=None,
         openapi_url="/api/openapi.json",
     )
-    app.state.web = Web.of(project, require_sign_in=require_sign_in)
+    app.state.live = Live(Web.of(project, require_sign_in=require_sign_in))
     for routes in (
         routes_people,
         routes_annotate,

@@ -13,10 +13,12 @@ from tamis.annotate.signin import SESSION_SECONDS, clean_name
 from tamis.annotate.web import (
     NAME_COOKIE,
     SESSION_COOKIE,
+    SETTINGS_HEADER,
     InWeb,
     Reader,
     Web,
     attribute_view,
+    live_of,
     person_or_none,
 )
 from tamis.database import reading
@@ -35,11 +37,13 @@ def health(web: InWeb) -> dict[str, str]:
 
 
 @router.get("/project")
-def project(request: Request, web: InWeb) -> ProjectView:
+def project(request: Request, response: Response, web: InWeb) -> ProjectView:
     """The project, its attributes and who is asking; who must sign in first learns the name alone."""
     person = person_or_none(request)
     settings = web.project.settings
     hidden = web.require_sign_in and person is None
+    if not hidden:
+        response.headers[SETTINGS_HEADER] = live_of(request).state
     return ProjectView(
         name=settings.project.name,
         person=person,

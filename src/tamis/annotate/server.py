@@ -14,7 +14,7 @@ import uvicorn
 
 from tamis.annotate.app import create_app
 from tamis.annotate.guard import ANY_ADDRESS, LOOPBACK_HOSTS
-from tamis.annotate.web import Web
+from tamis.annotate.live import Live
 from tamis.database import reading
 from tamis.errors import UserError
 from tamis.project import Project
@@ -123,8 +123,8 @@ def _listen(project: Project, host: str, port: int) -> socket.socket:
 
 def _server(project: Project, host: str, hosts: Iterable[str]) -> uvicorn.Server:
     app = create_app(project, require_sign_in=not is_loopback(host), allowed_hosts=allowed_hosts(host, hosts))
-    web: Web = app.state.web
-    web.surveyor.begin()
+    live: Live = app.state.live
+    live.web().surveyor.begin()
     config = uvicorn.Config(
         app,
         log_level="warning",

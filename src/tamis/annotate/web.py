@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import unquote
 
-from fastapi import Depends, HTTPException, Request
+from fastapi import Depends, HTTPException, Request, Response
 from sqlalchemy import Connection
 
 from tamis.annotate.claims import NewClaim
@@ -21,6 +21,7 @@ from tamis.annotate.queue import SampleQueue
 from tamis.annotate.samples import read_samples, regions_by_public_id
 from tamis.annotate.signin import SignIn, clean_name, ensure_person
 from tamis.annotate.survey import Surveyor
+from tamis.config import Settings
 from tamis.database import reading, writing
 from tamis.errors import UserError
 from tamis.labels import VERDICT_ATTRIBUTE, Attribute
@@ -28,9 +29,14 @@ from tamis.project import Project
 from tamis.status import ProjectStatus, project_status
 from tamis.vision.decode import Limits
 
+if TYPE_CHECKING:
+    from tamis.annotate.live import Live
+
 SESSION_COOKIE = "tamis_session"
 NAME_COOKIE = "tamis_person"
 NAME_HEADER = "x-tamis-person"
+#: A digest of the settings that hold, a blank, and what is wrong with the file, percent-encoded.
+SETTINGS_HEADER = "x-tamis-settings"
 STATIC = Path(__file__).parent / "static"
 
 
@@ -57,6 +63,12 @@ class Web:
         queue = SampleQueue(project, surveyor)
         status = Kept(lambda: project_status(project))
         return cls(project, require_sign_in, surveyor, status, queue, pictures, SignIn(project.engine))
+
+    def under(self, settings: Settings) -> Web:
+        """The same project under other settings: its samples are judged anew, who is known stays known."""
+        fresh = Web.of(replace(self.project, settings=settings), require_sign_in=self.require_sign_in)
+        fresh.sign_in, fresh._known, fresh._lock = self.sign_in, self._known, self._lock
+        return fresh
 
     def views(self, region_ids: Sequence[int]) -> dict[int, SampleView]:
         """Samples as they are now, in the order given. Not to be called within a transaction."""
@@ -137,8 +149,13 @@ def attribute_view(attribute: Attribute) -> AttributeView:
 
 def web_of(request: Request) -> Web:
     """The project that the application serves."""
-    web: Web = request.app.state.web
-    return web
+    return live_of(request).web()
+
+
+def live_of(request: Request) -> Live:
+    """What keeps the served project up to date with its settings."""
+    live: Live = request.app.state.live
+    return live
 
 
 def person_or_none(request: Request) -> str | None:
@@ -151,19 +168,23 @@ def person_or_none(request: Request) -> str | None:
     return web.meet(unquote(name)) if name else None
 
 
-def person_of(request: Request) -> str:
-    """Who is asking; answers 401 before they said so."""
+def person_of(request: Request, response: Response) -> str:
+    """Who is asking, to whom the state of the settings is told; answers 401 before they said so."""
     name = person_or_none(request)
     if name is None:
         web = web_of(request)
         how = "sign in: POST /api/session" if web.require_sign_in else "say who you are: POST /api/person"
         raise HTTPException(401, how)
+    response.headers[SETTINGS_HEADER] = live_of(request).state
     return name
 
 
-def reader_of(request: Request) -> str | None:
+def reader_of(request: Request, response: Response) -> str | None:
     """Who is looking: where a sign-in is required nothing is shown without one."""
-    return person_of(request) if web_of(request).require_sign_in else person_or_none(request)
+    if web_of(request).require_sign_in:
+        return person_of(request, response)
+    response.headers[SETTINGS_HEADER] = live_of(request).state
+    return person_or_none(request)
 
 
 InWeb = Annotated[Web, Depends(web_of)]

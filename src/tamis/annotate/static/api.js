@@ -22,11 +22,26 @@ async function ask(path, options = {}) {
   } catch (error) {
     throw new Unreachable(error.message);
   }
+  hearOfSettings(response.headers.get("x-tamis-settings"));
   if (response.ok) return response.json();
   const body = await response.json().catch(() => ({}));
   const detail = Array.isArray(body.detail) ? body.detail.map((one) => one.msg).join("; ") : body.detail;
   if (response.status >= 500 || response.status === 429) throw new Unreachable(detail ?? response.statusText);
   throw new Refused(response.status, detail ?? response.statusText);
+}
+
+/** Tells of `change`: `detail` is `{changed, problem}`, of the project's settings since the page was loaded. */
+export const settings = new EventTarget();
+let known = null;
+let told = "";
+
+function hearOfSettings(state) {
+  if (state === null || state === told) return;
+  told = state;
+  const [version, problem = ""] = state.split(" ");
+  known ??= version;
+  const detail = { changed: version !== known, problem: decodeURIComponent(problem) };
+  settings.dispatchEvent(new CustomEvent("change", { detail }));
 }
 
 /** GET with a query; values that are null are left out. */

@@ -1,6 +1,6 @@
 // What all pages share: the bar, who is asking, help, theme, messages, what others do meanwhile.
 
-import { get, post, Refused, Unreachable } from "./api.js";
+import { get, post, Refused, settings, Unreachable } from "./api.js";
 import { h, icon, keys } from "./dom.js";
 import { Outbox } from "./outbox.js";
 
@@ -25,6 +25,7 @@ const EVENTS_EVERY = 2000;
 export async function start(shortcuts = []) {
   const bar = drawBar();
   document.body.prepend(bar.element);
+  followSettings();
   const project = await untilReached(() => get("/api/project"));
   document.title = `${document.title} · ${project.name}`;
   bar.name.textContent = project.name;
@@ -172,6 +173,21 @@ export function toast(text, bad = false) {
   const one = h("div", { class: bad ? "toast bad" : "toast" }, text);
   toasts.replaceChildren(one);
   setTimeout(() => one.remove(), bad ? 5000 : 2200);
+}
+
+/** A banner while the settings on disk are wrong, or other ones hold than those that the page was drawn under. */
+function followSettings() {
+  const text = h("span", {});
+  const reload = h("button", { onclick: () => location.reload() }, "Reload");
+  const close = h("button", { class: "plain", "aria-label": "Close", onclick: () => banner.remove() }, "Close");
+  const banner = h("div", { class: "banner", role: "alert" }, text, reload, close);
+  settings.addEventListener("change", ({ detail: { changed, problem } }) => {
+    text.textContent = problem || "The project's settings changed: what is shown here was judged by the ones before.";
+    banner.classList.toggle("bad", Boolean(problem));
+    reload.hidden = !changed;
+    if (problem || changed) document.body.append(banner);
+    else banner.remove();
+  });
 }
 
 function followOutbox(outbox, element, project) {
