@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 from urllib.parse import unquote
 
@@ -14,6 +15,7 @@ import pytest
 
 from tamis.annotate.server import serving
 from tamis.annotate.signin import add_person
+from tamis.annotate.survey import Survey, Surveyor
 from tamis.config import Settings
 from tamis.project import Project
 from tests.annotate.browser import Watched, chromium
@@ -32,6 +34,36 @@ def problem(answer: httpx.Response) -> str:
 
 def verdicts(client: httpx.Client) -> dict[str, int]:
     return client.get("/api/dashboard").json()["verdicts"]  # type: ignore[no-any-return]
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine is, a request waits for the new settings."""
+    monkeypatch.setattr("tamis.annotate.live._PATIENCE_SECONDS", 60.0)
+
+
+def test_a_large_project_goes_on_under_the_settings_before_until_it_is_judged(
+    anna: httpx.Client, project: Project, made: list[Made], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged, judge = Event(), Surveyor.kept
+    assert verdicts(anna) == {"keep": len(made)}
+
+    def slowly(surveyor: Surveyor) -> Survey:
+        if surveyor._project.settings.detect.min_side == 4000:
+            judged.wait(60)
+        return judge(surveyor)
+
+    monkeypatch.setattr(Surveyor, "kept", slowly)
+    monkeypatch.setattr("tamis.annotate.live._PATIENCE_SECONDS", 0.0)
+    write(project, SETTINGS.replace("[detect]", "[detect]\nmin_side = 4000"))
+    for _ in range(3):
+        assert verdicts(anna) == {"keep": len(made)}
+    judged.set()
+    for _ in range(600):
+        if verdicts(anna) == {"reject": len(made)}:
+            break
+        time.sleep(0.05)
+    assert verdicts(anna) == {"reject": len(made)}
 
 
 def test_new_thresholds_hold_from_the_next_request_on(anna: httpx.Client, project: Project, made: list[Made]) -> None:
