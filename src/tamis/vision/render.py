@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Literal, get_args
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from tamis.vision.boxes import CropBox, expand
 from tamis.vision.decode import DEFAULT_LIMITS, Limits, decode, probe
@@ -22,6 +24,9 @@ Resize = Callable[[NDArray[np.uint8], tuple[int, int]], NDArray[np.uint8]]
 
 #: By how much a reduced decode exceeds the target where it can: the filter of the last step is the better one.
 _SPARE = 1.2
+#: So many pictures are shrunk by Pillow before the faster loops, of the same pixels, are loaded, which takes a second.
+_FEW = 200
+_shrunk = count()
 _SUFFIXES = {"jpeg": ".jpg", "png": ".png", "webp": ".webp"}
 
 
@@ -242,7 +247,11 @@ def _resample(image: NDArray[np.uint8], size_wh: tuple[int, int]) -> NDArray[np.
     height, width = image.shape[:2]
     if (width, height) == size_wh or size_wh[0] > width or size_wh[1] > height:
         return resize(image, size_wh)
-    from tamis.vision.lanczos import shrink  # noqa: PLC0415 - numba loads where something shrinks
+    if next(_shrunk) < _FEW:
+        # One axis at a time: which one Pillow would begin with depends on the sizes, and so does the rounding.
+        narrow = Image.fromarray(image).resize((size_wh[0], height), Image.Resampling.LANCZOS)
+        return np.asarray(narrow.resize(size_wh, Image.Resampling.LANCZOS), dtype=np.uint8)
+    from tamis.vision.lanczos import shrink  # noqa: PLC0415 - numba loads where many pictures shrink
 
     return shrink(image, size_wh)
 
