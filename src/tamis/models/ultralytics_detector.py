@@ -7,7 +7,8 @@ import os
 import pickle
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ _LOADING_FAILURES = (
 
 
 class UltralyticsDetector:
-    """A YOLO or RT-DETR checkpoint. Each thread that calls it runs a network of its own, over the same weights.
+    """A YOLO or RT-DETR checkpoint. Threads that call it at once run networks of their own, over the same weights.
 
     Raises:
         UserError: the file is missing, not trusted or no detector, or ultralytics is not installed.
@@ -59,7 +60,7 @@ class UltralyticsDetector:
         self.path = path
         self.options = options
         self._model = load_checkpoint(path, threads)
-        self._local, self._loading, self._is_taken = threading.local(), threading.Lock(), False
+        self._threads, self._free, self._lending = threads, [self._model], threading.Lock()
         if self._model.task not in _TASKS:
             raise UserError(f"model {path} is made for the task {self._model.task}, not for {' or '.join(_TASKS)}")
 
@@ -121,13 +122,19 @@ class UltralyticsDetector:
         best = [int(row.argmax()) if row.size and row.max() >= 0.5 else None for row in overlaps]
         return [None if index is None else masks[index] for index in best]
 
-    def _own_model(self) -> Any:
-        """The calling thread's model: a predictor, and the heads of some networks, keep the picture under way."""
-        if not hasattr(self._local, "model"):
-            with self._loading:
-                self._local.model = self._twin() if self._is_taken else self._model
-                self._is_taken = True
-        return self._local.model
+    @contextmanager
+    def _borrowed(self) -> Iterator[Any]:
+        """A model that no other thread uses: predictors, and the heads of some networks, keep the picture under way."""
+        if self._threads:
+            import torch  # noqa: PLC0415 - heavy
+
+            torch.set_num_threads(self._threads)  # OpenMP counts for each thread anew
+        with self._lending:
+            model = self._free.pop() if self._free else self._twin()
+        try:
+            yield model
+        finally:
+            self._free.append(model)
 
     def _twin(self) -> Any:
         """Another model of the file, over the weights of the first."""
@@ -139,14 +146,15 @@ class UltralyticsDetector:
         return twin
 
     def _predict(self, images_rgb: list[ImageRGB], with_masks: bool) -> list[Detections]:
-        results = self._own_model().predict(
-            [np.ascontiguousarray(image[..., ::-1]) for image in images_rgb],
-            conf=self.options.min_score,
-            iou=self.options.max_iou,
-            max_det=self.options.max_objects,
-            retina_masks=with_masks,
-            verbose=False,
-        )
+        with self._borrowed() as model:
+            results = model.predict(
+                [np.ascontiguousarray(image[..., ::-1]) for image in images_rgb],
+                conf=self.options.min_score,
+                iou=self.options.max_iou,
+                max_det=self.options.max_objects,
+                retina_masks=with_masks,
+                verbose=False,
+            )
         return [self._detections(result, image, with_masks) for result, image in zip(results, images_rgb, strict=True)]
 
     def _detections(self, result: Any, image_rgb: ImageRGB, with_masks: bool) -> Detections:
