@@ -160,7 +160,7 @@ def print_verification(folder: Path) -> None:
     signed, glances = [], []
     for index, path in enumerate(paths):
         one = sign_image(path.read_bytes(), limits)
-        signed.append(Signature(index, one.phash, one.dhash, one.pixel_digest, one.parts))
+        signed.append(Signature(index, one.phash, one.dhash, str(index), one.parts))
         glances.append(np.frombuffer(one.glance, np.uint8))
     times.append(clock())
     _, proposals = find_candidates(signed, [])

@@ -49,7 +49,7 @@ def _inspect(context: Context) -> Callable[[StoredImage], Sequence[Inspection]]:
 
 INSPECT = Stage(
     name="inspect",
-    version=2,
+    version=3,
     help="images to facts, quality and signatures",
     reads=StoredImage,
     writes=(Inspection,),

@@ -33,7 +33,19 @@ from tamis.errors import Unreadable
 from tamis.vision.formats import HEIF_MISSING, exif_orientation, extension, read_jpeg_header, sniff
 from tamis.vision.header import DEFAULT_LIMITS, Header, Limits, probe
 
-__all__ = ["DEFAULT_LIMITS", "Decoded", "Header", "Limits", "decode", "decode_rgb", "extension", "probe", "sniff"]
+__all__ = [
+    "DEFAULT_LIMITS",
+    "Decoded",
+    "Header",
+    "ImageRGB",
+    "Limits",
+    "decode",
+    "decode_luma",
+    "decode_rgb",
+    "extension",
+    "probe",
+    "sniff",
+]
 
 ImageRGB = NDArray[np.uint8]
 
@@ -74,6 +86,20 @@ _DENOMINATORS = (8, 4, 2)
 _MAX_SCANS = 500
 
 
+#: Freed memory that is kept for the next picture, in bytes.
+_KEPT_BYTES = 16 * 2**20
+
+
+@cache
+def keep_freed_memory() -> None:
+    """Let the allocator of glibc keep the buffers that one picture frees for the next one; elsewhere this does nothing.
+
+    It would hand them back to the system, so that each picture of a few hundred kilobytes faults all its pages in
+    anew. Freeing one mapped block makes its size the threshold (mallopt(3), M_MMAP_THRESHOLD).
+    """
+    np.empty(_KEPT_BYTES, dtype=np.uint8)
+
+
 @dataclass(frozen=True, slots=True)
 class Decoded:
     """An upright picture of shape (h, w, 3), and the divisor by which it is smaller than the header says."""
@@ -108,12 +134,38 @@ def decode(
     Raises:
         Unreadable: no picture, truncated or damaged, or beyond the limits. Nothing else, whatever the bytes.
     """
+    keep_freed_memory()
     header = probe(data, limits)
     denominator = _denominator(header, at_least_wh)
     stored = _decode_jpeg(data, header, denominator) if header.format == "JPEG" else None
     if stored is None:
         stored = _shrink(_decode_pillow(data, header), denominator)
     return Decoded(header, _turn_upright(stored, header.orientation), denominator)
+
+
+def decode_luma(
+    data: bytes,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    at_least_wh: tuple[int, int] | None = None,
+) -> tuple[Header, NDArray[np.uint8]]:
+    """Return the header and the upright luma (ITU-R BT.601), shape (h, w), at the scale that `decode` would choose.
+
+    A reduced JPEG is read without its colours, which takes two thirds of the time; its luma may differ from that of
+    the decoded colours by the rounding of these.
+
+    Raises:
+        Unreadable: no picture, truncated or damaged, or beyond the limits. Nothing else, whatever the bytes.
+    """
+    keep_freed_memory()
+    header = probe(data, limits)
+    denominator = _denominator(header, at_least_wh)
+    if header.format == "JPEG" and denominator > 1:
+        stored = _decode_jpeg(data, header, denominator, "GRAY")
+        if stored is not None:
+            return header, _turn_upright(stored, header.orientation)[:, :, 0]
+    decoded = decode(data, limits=limits, at_least_wh=at_least_wh)
+    return header, np.asarray(cv2.cvtColor(decoded.image_rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
 
 def _denominator(header: Header, at_least_wh: tuple[int, int] | None) -> int:
@@ -126,7 +178,7 @@ def _denominator(header: Header, at_least_wh: tuple[int, int] | None) -> int:
     return 1
 
 
-def _decode_jpeg(data: bytes, header: Header, denominator: int) -> ImageRGB | None:
+def _decode_jpeg(data: bytes, header: Header, denominator: int, colours: str = "RGB") -> NDArray[np.uint8] | None:
     """Decode through libjpeg-turbo; None for what its simple interface does not do (CMYK, rare subsampling)."""
     if not read_jpeg_header(data).one_scan and data.count(b"\xff\xda") > _MAX_SCANS:
         raise Unreadable(f"JPEG of more than {_MAX_SCANS} scans")
@@ -134,9 +186,9 @@ def _decode_jpeg(data: bytes, header: Header, denominator: int) -> ImageRGB | No
         return None
     width, height = (header.width, header.height) if header.orientation <= 4 else (header.height, header.width)
     try:
-        pixels: ImageRGB = simplejpeg.decode_jpeg(
+        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(
             data,
-            "RGB",
+            colours,
             min_width=-(-width // denominator),
             min_height=-(-height // denominator),
             min_factor=denominator,

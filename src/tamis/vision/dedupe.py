@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from hashlib import sha256
-from itertools import chain, groupby
+from itertools import groupby
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TypedDict
@@ -36,7 +36,7 @@ from tamis.vision.duplicates import (
     verify_candidates,
 )
 from tamis.vision.formats import sniff
-from tamis.vision.inspect import Signed, sharpness_and_lettering, sign_image, small_picture
+from tamis.vision.inspect import Signed, pixel_digest, sharpness_and_lettering, sign_image, small_picture
 
 #: Called with the step, how much of it is done, and how much there is.
 Progress = Callable[[str, int, int], None]
@@ -46,11 +46,9 @@ _EXTENSIONS = frozenset(
     ".avif .bmp .gif .heic .heif .jfif .jpe .jpeg .jpg .jxl .png .tif .tiff .webp".split()  # noqa: SIM905
 )
 _FILES_PER_TASK = 32
-#: Below this many files a second process costs more than it gives.
-_WORTH_PROCESSES = 100
 _PAIRS_PER_TASK = 32
 #: Below this many pairs each process would load the compiled code for longer than it uses it.
-_WORTH_COMPILING = 400
+_WORTH_PROCESSES = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +116,13 @@ def dedupe_folder(
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder: name the folder that holds the pictures")
     paths = list(_pictures(folder))
-    with _workers(len(paths), settings.processes) as pool:
+    workers = settings.processes or os.cpu_count() or 1
+    with _threads(workers) as pool:
         read = _read_all(paths, settings.limits, pool, progress)
         known = _Files(folder, paths, read)
-        identical, proposals = find_candidates(known.signatures, [], settings.search)
-        threads = settings.processes or os.cpu_count() or 1
-        candidates = screen(proposals, known.glance, threads)
+        digests = _digests_of(known, settings.limits, pool)
+        identical, proposals = find_candidates(known.signatures(digests), [], settings.search)
+        candidates = screen(proposals, known.glance, workers)
         relations = identical + _verify_all(candidates, paths, settings, pool, progress)
         facts = _facts_of(known, relations, settings, pool)
     return {
@@ -166,7 +165,6 @@ class _Files:
         self.paths = paths
         self.names = [path.relative_to(folder).as_posix() for path in paths]
         self.signed: dict[int, Signed] = {}
-        self.signatures: list[Signature] = []
         self.copies: dict[int, list[int]] = {}
         first_of: dict[str, int] = {}
         for index, found in enumerate(read):
@@ -175,15 +173,35 @@ class _Files:
             first = first_of.setdefault(found.digest, index)
             self.copies.setdefault(first, []).append(index)
             if first == index:
-                one = self.signed[index] = found.signed
-                self.signatures.append(Signature(index, one.phash, one.dhash, one.pixel_digest, one.parts))
+                self.signed[index] = found.signed
+
+    def signatures(self, digests: Mapping[int, str]) -> list[Signature]:
+        """Return the signatures of all pictures; where no digest of the pixels is given, no other has the same."""
+        return [
+            Signature(index, one.phash, one.dhash, digests.get(index, str(index)), one.parts)
+            for index, one in self.signed.items()
+        ]
 
     def glance(self, index: int) -> NDArray[np.uint8]:
         return np.frombuffer(self.signed[index].glance, np.uint8)
 
 
+def _digests_of(known: _Files, limits: Limits, pool: Executor) -> dict[int, str]:
+    """Return the digests of the pixels of those pictures that look like another to the last bit: few of many."""
+    alike: dict[Signed, list[int]] = {}
+    for index, one in known.signed.items():
+        alike.setdefault(one, []).append(index)
+    ids = [index for same in alike.values() if len(same) > 1 for index in same]
+
+    def digest(index: int) -> str:
+        with _at_rest(known.paths[index]):
+            return pixel_digest(known.paths[index].read_bytes(), limits)
+
+    return dict(zip(ids, pool.map(digest, ids), strict=True))
+
+
 def _facts_of(
-    known: _Files, relations: Sequence[Relation], settings: DedupeSettings, pool: Executor | None
+    known: _Files, relations: Sequence[Relation], settings: DedupeSettings, pool: Executor
 ) -> dict[int, Facts]:
     """Return what the keeper is chosen by, of the pictures that have a copy: few of many."""
     joined, threshold = settings.clustering.joined, settings.clustering.threshold
@@ -195,21 +213,15 @@ def _facts_of(
             for identity in (relation.first_id, relation.second_id)
         }
     )
-    tasks = [[known.paths[i] for i in ids[at : at + _FILES_PER_TASK]] for at in range(0, len(ids), _FILES_PER_TASK)]
-    measured = (pool.map if pool else map)(partial(_measure_files, limits=settings.limits), tasks)
-    facts: dict[int, Facts] = {}
-    for identity, marks in zip(ids, chain.from_iterable(measured), strict=True):
-        one = known.signed[identity]
-        facts[identity] = Facts(one.width * one.height, *marks)
-    return facts
 
+    def facts(index: int) -> Facts:
+        one = known.signed[index]
+        with _at_rest(known.paths[index]):
+            return Facts(
+                one.width * one.height, *sharpness_and_lettering(known.paths[index].read_bytes(), settings.limits)
+            )
 
-def _measure_files(paths: Sequence[Path], limits: Limits) -> list[tuple[float, float]]:
-    found = []
-    for path in paths:
-        with _at_rest(path):
-            found.append(sharpness_and_lettering(path.read_bytes(), limits))
-    return found
+    return dict(zip(ids, pool.map(facts, ids), strict=True))
 
 
 def _clusters(
@@ -234,11 +246,20 @@ def _clusters(
 
 
 @contextmanager
-def _workers(files: int, processes: int | None) -> Iterator[Executor | None]:
-    count = processes or os.cpu_count() or 1
-    if count == 1 or files < _WORTH_PROCESSES:
-        yield None
-        return
+def _threads(count: int) -> Iterator[Executor]:
+    """Threads, since decoders and measures leave the interpreter to others, and processes take longer to start."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    pool = ThreadPoolExecutor(count)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+        cv2.setNumThreads(before)
+
+
+@contextmanager
+def _processes(count: int) -> Iterator[Executor]:
     # Forking a process that runs compiled threads may hang its child.
     pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_start_worker)
     try:
@@ -252,10 +273,10 @@ def _start_worker() -> None:
     cv2.setNumThreads(1)
 
 
-def _read_all(paths: Sequence[Path], limits: Limits, pool: Executor | None, progress: Progress | None) -> list[_Read]:
+def _read_all(paths: Sequence[Path], limits: Limits, pool: Executor, progress: Progress | None) -> list[_Read]:
     tasks = [paths[start : start + _FILES_PER_TASK] for start in range(0, len(paths), _FILES_PER_TASK)]
     results: list[_Read] = []
-    for done in (pool.map if pool else map)(partial(_read_files, limits=limits), tasks):
+    for done in pool.map(partial(_read_files, limits=limits), tasks):
         results += done
         if progress is not None:
             progress("inspect", len(results), len(paths))
@@ -283,7 +304,7 @@ def _verify_all(
     candidates: Sequence[Candidate],
     paths: Sequence[Path],
     settings: DedupeSettings,
-    pool: Executor | None,
+    pool: Executor,
     progress: Progress | None,
 ) -> list[Relation]:
     relations: list[Relation] = []
@@ -291,9 +312,10 @@ def _verify_all(
     verify = partial(_verify_files, limits=settings.limits)
     tasks = [(task, _paths_of(task, paths)) for task in by_pair(in_blocks(candidates), _PAIRS_PER_TASK)]
     with ExitStack() as stack:
-        if pool is not None and len(candidates) < _WORTH_COMPILING:
-            pool = stack.enter_context(ThreadPoolExecutor(settings.processes or os.cpu_count()))
-        for (task, _), found in zip(tasks, (pool.map if pool else map)(verify, tasks), strict=True):
+        workers = settings.processes or os.cpu_count() or 1
+        if workers > 1 and len(candidates) >= _WORTH_PROCESSES:
+            pool = stack.enter_context(_processes(workers))
+        for (task, _), found in zip(tasks, pool.map(verify, tasks), strict=True):
             relations += found
             done += len(task)
             if progress is not None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import zlib
+from dataclasses import dataclass
 from hashlib import sha256
 
 import numpy as np
@@ -10,9 +11,9 @@ from numpy.typing import NDArray
 
 from tamis.errors import Unreadable
 from tamis.records import Inspection
-from tamis.vision.decode import DEFAULT_LIMITS, Decoded, Limits, decode, probe
-from tamis.vision.quality import REFERENCE_SIDE, Views, lettering, measure, sharpness, to_luma, to_reference
-from tamis.vision.signatures import glance, part_phashes, signatures
+from tamis.vision.decode import DEFAULT_LIMITS, Decoded, Header, ImageRGB, Limits, decode, decode_luma, probe
+from tamis.vision.quality import REFERENCE_SIDE, Views, measure, reduced, sharpness, text_share, to_luma, to_reference
+from tamis.vision.signatures import SQUARE, glance_of, sign, to_square
 
 
 def inspect_image(image_id: int, data: bytes, limits: Limits = DEFAULT_LIMITS) -> Inspection:
@@ -30,6 +31,8 @@ def inspect_image(image_id: int, data: bytes, limits: Limits = DEFAULT_LIMITS) -
 
 def _record(image_id: int, decoded: Decoded) -> Inspection:
     header, views = decoded.header, Views.of(decoded.image_rgb)
+    quality = measure(views, decoded.denominator)
+    found, parts = sign(to_square(views.luma))
     return Inspection(
         image_id,
         readable=True,
@@ -38,10 +41,21 @@ def _record(image_id: int, decoded: Decoded) -> Inspection:
         width=header.width,
         height=header.height,
         orientation=header.orientation,
-        pixel_digest=pixel_digest(decoded),
-        parts=part_phashes(views.reference),
-        **asdict(measure(views, decoded.denominator)),
-        **asdict(signatures(views.reference)),
+        sharpness=quality.sharpness,
+        brightness=quality.brightness,
+        contrast=quality.contrast,
+        clipped_dark=quality.clipped_dark,
+        clipped_bright=quality.clipped_bright,
+        blockiness=quality.blockiness,
+        noise=quality.noise,
+        entropy=quality.entropy,
+        colourfulness=quality.colourfulness,
+        text_share=quality.text_share,
+        phash=found.phash,
+        phash_mirrored=found.phash_mirrored,
+        dhash=found.dhash,
+        parts=parts,
+        pixel_digest=_digest(header, decoded.denominator, decoded.image_rgb, views.luma),
     )
 
 
@@ -51,7 +65,6 @@ class Signed:
 
     width: int
     height: int
-    pixel_digest: str
     phash: int
     dhash: int
     parts: bytes
@@ -59,24 +72,17 @@ class Signed:
 
 
 def sign_image(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Signed:
-    """Return the signatures of an image, as `inspect_image` has them, without its quality.
+    """Return the signatures of an image from its luma alone, at the least scale that serves them.
+
+    They are within a few bits of those that `inspect_image` takes from a larger picture.
 
     Raises:
         Unreadable: no picture within the limits.
     """
-    decoded = _decode_reduced(data, limits)
-    luma = to_luma(decoded.image_rgb)
-    reference = to_reference(luma)
-    found = signatures(reference)
-    return Signed(
-        decoded.header.width,
-        decoded.header.height,
-        pixel_digest(decoded),
-        found.phash,
-        found.dhash,
-        part_phashes(reference),
-        glance(luma).tobytes(),
-    )
+    header, luma = decode_luma(data, limits=limits, at_least_wh=(SQUARE, SQUARE))
+    square = to_square(luma)
+    found, parts = sign(square)
+    return Signed(header.width, header.height, found.phash, found.dhash, parts, glance_of(square).tobytes())
 
 
 def sharpness_and_lettering(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[float, float]:
@@ -85,11 +91,11 @@ def sharpness_and_lettering(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tup
     Raises:
         Unreadable: no picture within the limits.
     """
-    reference = to_reference(to_luma(_decode_reduced(data, limits).image_rgb))
-    return sharpness(reference), float(lettering(reference).mean())
+    reference = reduced(to_luma(_decode_reduced(data, limits).image_rgb))
+    return sharpness(reference), text_share(reference)
 
 
-def small_picture(data: bytes, limits: Limits = DEFAULT_LIMITS) -> NDArray[np.uint8]:
+def small_picture(data: bytes, limits: Limits = DEFAULT_LIMITS) -> ImageRGB:
     """Return the upright picture as RGB, shape (h, w, 3), with at most 256 pixels along the long side.
 
     Raises:
@@ -104,14 +110,23 @@ def _decode_reduced(data: bytes, limits: Limits) -> Decoded:
     return decode(data, limits=limits, at_least_wh=least_wh)
 
 
-def pixel_digest(decoded: Decoded) -> str:
+def pixel_digest(data: bytes, limits: Limits = DEFAULT_LIMITS) -> str:
     """Return 32 hexadecimal digits that are equal for files of the same upright size whose decoded pixels are equal.
 
     Pixels are compared at the decoded scale: equal digests of large pictures say that they agree to the last bit when
     reduced in the same way, as re-wrapped files do (metadata stripped, PNG compressed anew), not after a change of
     codec.
+
+    Raises:
+        Unreadable: no picture within the limits.
     """
-    header = decoded.header
-    state = sha256(f"{header.width}x{header.height}/{decoded.denominator}".encode())
-    state.update(np.ascontiguousarray(decoded.image_rgb).data)
+    decoded = _decode_reduced(data, limits)
+    return _digest(decoded.header, decoded.denominator, decoded.image_rgb, to_luma(decoded.image_rgb))
+
+
+def _digest(header: Header, denominator: int, image_rgb: ImageRGB, luma: NDArray[np.uint8]) -> str:
+    # A sum of all channels tells colours of one luma apart; SHA-256 of them would take as long as their decoding.
+    checksum = zlib.crc32(np.ascontiguousarray(image_rgb).data)
+    state = sha256(f"{header.width}x{header.height}/{denominator}/{checksum}/".encode())
+    state.update(np.ascontiguousarray(luma).data)
     return state.hexdigest()[:32]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from cv2.typing import MatLike
 from numpy.typing import NDArray
 
 #: Long side, in pixels, at which detail is measured, so that scores of pictures of any size compare.
 REFERENCE_SIDE = 256
 #: Colourfulness that viewers call extreme in Hasler and Suesstrunk's study.
 _EXTREME_COLOUR = 109.0
+_LEVELS = np.arange(256, dtype=np.float64)
 _DARK = round(0.04 * 255)
 _BRIGHT = round(0.96 * 255)
 #: The noise mask is this row times itself as a column.
@@ -20,13 +23,15 @@ _NOISE_ROW = np.array([1, -2, 1], dtype=np.float32)
 _NORMAL_MEDIAN = 0.6745
 #: Least luma step, 0 to 1020, of the 3 by 3 Sobel filter that may belong to a letter's edge.
 _STROKE_STEP = 120
-#: Windows, width and height in pixels, in which steps and tones are counted.
-_STROKE_WINDOW, _TONE_WINDOW = (15, 5), (25, 11)
+#: Windows, width in pixels and height in pairs of rows, in which steps and tones are counted.
+_STROKE_WINDOW, _TONE_WINDOW = (15, 3), (25, 5)
 #: Share of rising and of falling steps within a window of lettering.
-_STROKE_DENSITY = 0.09
+_STROKE_DENSITY = 0.085
 #: A pixel has the tone of paper or ink when it lies within this share of the window's span from either.
 _TONE_WIDTH = 0.2
 _TWO_TONE_SHARE = 0.7
+#: The least line of letters, in pairs of rows and pixels.
+_LINE = np.ones((2, 13), dtype=np.uint8)
 #: Least span, in grey levels, between ink and paper.
 _LETTER_SPAN = 80
 
@@ -59,7 +64,7 @@ class Views:
     def of(cls, image_rgb: NDArray[np.uint8]) -> Views:
         """Derive the luma and its reduction once for all that needs them."""
         luma = to_luma(image_rgb)
-        return cls(image_rgb, luma, to_reference(luma))
+        return cls(image_rgb, luma, reduced(luma))
 
 
 def measure(views: Views, denominator: int = 1) -> Quality:
@@ -69,11 +74,11 @@ def measure(views: Views, denominator: int = 1) -> Quality:
     pictures as they are), tones on all decoded pixels.
     """
     luma, reference = views.luma, views.reference
-    counts = _histogram(luma)
+    # Statistics of single pixels: every second row tells as much as all.
+    counts = _histogram(luma[::2])
     shares = counts / counts.sum()
-    levels = np.arange(256, dtype=np.float64)
-    mean = float(shares @ levels)
-    deviation = float(np.sqrt(max(shares @ (levels - mean) ** 2, 0.0)))
+    mean = float(shares @ _LEVELS)
+    deviation = math.sqrt(max(float(shares @ (_LEVELS - mean) ** 2), 0.0))
     present = shares[shares > 0]
     return Quality(
         sharpness=sharpness(reference),
@@ -85,7 +90,7 @@ def measure(views: Views, denominator: int = 1) -> Quality:
         noise=_noise(reference),
         entropy=max(0.0, float(-(present @ np.log2(present)))),
         colourfulness=_colourfulness(views.image_rgb),
-        text_share=cv2.countNonZero(lettering(reference).view(np.uint8)) / reference.size,
+        text_share=text_share(reference),
     )
 
 
@@ -104,10 +109,30 @@ def to_reference(image: NDArray[np.uint8], side: int = REFERENCE_SIDE) -> NDArra
     return np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
+def reduced(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the luma at the reference size, nearly as `to_reference` does, in a quarter of the time.
+
+    Up to half the size, a slight blur and interpolation leave the detail that averaging leaves: sharpness differs by
+    0.03.
+    """
+    height, width = luma.shape
+    factor = max(height, width) / REFERENCE_SIDE
+    if not 1 < factor < 2:
+        return to_reference(luma)
+    # The variance by which an average over this factor blurs, less that of the interpolation, fitted on photos.
+    side = (factor**2 - 1) / 20
+    row = np.array([side, 1 - 2 * side, side], dtype=np.float32)
+    size_wh = max(1, round(width / factor)), max(1, round(height / factor))
+    softened = cv2.sepFilter2D(luma, -1, row, row)
+    return np.asarray(cv2.resize(softened, size_wh, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+
+
 def sharpness(reference: NDArray[np.uint8]) -> float:
     """Natural logarithm of 1 + the variance of the Laplacian (J. Pech-Pacheco et al., ICPR 2000)."""
-    _, deviation = cv2.meanStdDev(cv2.Laplacian(reference, cv2.CV_16S))
-    return float(np.log1p(deviation[0, 0] ** 2))
+    steps = cv2.Laplacian(reference, cv2.CV_16S)
+    # Both sums run on vector registers, which cv2.meanStdDev does not for 16 bits.
+    mean = cv2.sumElems(steps)[0] / steps.size
+    return math.log1p(max(cv2.norm(steps, cv2.NORM_L2SQR) / steps.size - mean**2, 0.0))
 
 
 def _noise(reference: NDArray[np.uint8]) -> float:
@@ -116,8 +141,8 @@ def _noise(reference: NDArray[np.uint8]) -> float:
     The mask is J. Immerkaer's ("Fast noise variance estimation", 1996); the median, not the mean, so that edges and
     texture count little.
     """
-    response = cv2.sepFilter2D(reference, cv2.CV_16S, _NOISE_ROW, _NOISE_ROW)
-    sizes = _histogram(np.asarray(cv2.convertScaleAbs(response), dtype=np.uint8))
+    response = cv2.sepFilter2D(reference, cv2.CV_16S, _NOISE_ROW, _NOISE_ROW)[::2]
+    sizes = _histogram(cv2.convertScaleAbs(response))
     if sizes[-1] > response.size // 2:  # the median lies among responses that eight bits cut off
         sizes = np.bincount(np.abs(response).ravel()).astype(np.float64)
     # Interpolated within the whole numbers that the responses are.
@@ -127,7 +152,7 @@ def _noise(reference: NDArray[np.uint8]) -> float:
     return float(min(1.0, median / _NORMAL_MEDIAN / 6.0 / 255.0))
 
 
-def _histogram(values: NDArray[np.uint8]) -> NDArray[np.float64]:
+def _histogram(values: MatLike) -> NDArray[np.float64]:
     counts: NDArray[np.float64] = cv2.calcHist([values], [0], None, [256], [0, 256]).ravel().astype(np.float64)
     return counts
 
@@ -147,47 +172,86 @@ def _blockiness(luma: NDArray[np.uint8], period: int) -> float | None:
 
 
 def _grid_ratio(steps: NDArray[np.float64], period: int) -> float:
-    whole = steps[: len(steps) // period * period].reshape(-1, period).mean(axis=0)
-    strongest = int(whole.argmax())
-    elsewhere = float(np.delete(whole, strongest).mean())
+    whole = steps[: len(steps) // period * period].reshape(-1, period).sum(axis=0) / (len(steps) // period)
+    strongest = float(whole.max())
+    elsewhere = (float(whole.sum()) - strongest) / (period - 1)
     # Half a grey level a row and column keeps flat pictures at 1.
     calm = 0.5 * len(steps)
-    return (float(whole[strongest]) + calm) / (elsewhere + calm)
+    return (strongest + calm) / (elsewhere + calm)
 
 
 def _colourfulness(image_rgb: NDArray[np.uint8]) -> float:
     """Colourfulness, 1 for extremely colourful (D. Hasler and S. Suesstrunk, "Measuring colourfulness", 2003)."""
+    height, width = image_rgb.shape[:2]
     # Statistics of single pixels: every ninth tells as much as all.
-    red, green, blue = (image_rgb[::3, ::3, channel].astype(np.float32) for channel in range(3))
-    mean, deviation = zip(*map(cv2.meanStdDev, (red - green, 0.5 * (red + green) - blue)), strict=True)
-    spread, centre = (np.hypot(float(pair[0][0, 0]), float(pair[1][0, 0])) for pair in (deviation, mean))
-    return float((spread + 0.3 * centre) / _EXTREME_COLOUR)
+    sampled = cv2.resize(image_rgb, (-(-width // 3), -(-height // 3)), interpolation=cv2.INTER_NEAREST)
+    red, green, blue = cv2.split(sampled)
+    count = red.size
+    means = [cv2.sumElems(channel)[0] / count for channel in (red, green, blue)]
+    # Of two opponent channels, red less green and the mean of both less blue, the squares follow from the distances
+    # between the channels.
+    apart, first, second = (
+        cv2.norm(one, other, cv2.NORM_L2SQR) / count for one, other in ((red, green), (red, blue), (green, blue))
+    )
+    centre = (means[0] - means[1]) ** 2 + ((means[0] + means[1]) / 2 - means[2]) ** 2
+    spread = max(apart + (2 * first + 2 * second - apart) / 4 - centre, 0.0)
+    return (math.sqrt(spread) + 0.3 * math.sqrt(centre)) / _EXTREME_COLOUR
+
+
+def text_share(reference: NDArray[np.uint8]) -> float:
+    """Return the share of a picture, at the reference size, that lettering covers; see `lettering`."""
+    lines = _lettering(reference)
+    return cv2.countNonZero(lines.view(np.uint8)) / lines.size
 
 
 def lettering(reference: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Return a mask, of the shape (h, w) of the picture, of what looks like lines of letters, as on a banner.
 
-    Letters are many strong steps up and as many down, side by side, in two tones: within a window of 25 by 11 pixels
+    Letters are many strong steps up and as many down, side by side, in two tones: within a window of 25 by 10 pixels
     nearly all are as dark as the darkest or as bright as the brightest. Foliage, engines and fabrics have the steps
-    without the two tones.
+    without the two tones. Rows are looked at in pairs.
     """
+    return np.repeat(_lettering(reference), 2, axis=0)[: len(reference)]
+
+
+def _lettering(reference: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """The mask for each pair of rows."""
+    if len(reference) % 2:
+        reference = np.concatenate((reference, reference[-1:]))
+    upper, lower = reference[::2], reference[1::2]
     step = cv2.Sobel(reference, cv2.CV_16S, 1, 0)
-    rising, falling = _count(step > _STROKE_STEP, _STROKE_WINDOW), _count(step < -_STROKE_STEP, _STROKE_WINDOW)
+    rising, falling = (
+        _count(_in_pairs(steps), _STROKE_WINDOW) for steps in (step > _STROKE_STEP, step < -_STROKE_STEP)
+    )
+    strokes = cv2.min(rising, falling) > int(_STROKE_DENSITY * _pixels(_STROKE_WINDOW))
+    if not strokes.any():
+        return strokes
     window = np.ones(_TONE_WINDOW[::-1], dtype=np.uint8)
-    darkest, brightest = cv2.erode(reference, window), cv2.dilate(reference, window)
+    darkest, brightest = cv2.erode(cv2.min(upper, lower), window), cv2.dilate(cv2.max(upper, lower), window)
     span = cv2.subtract(brightest, darkest)
-    off_tone = cv2.min(cv2.subtract(reference, darkest), cv2.subtract(brightest, reference))
-    two_tone = _count(off_tone < cv2.convertScaleAbs(span, alpha=_TONE_WIDTH), _TONE_WINDOW)
-    strokes = cv2.min(rising, falling) > int(_STROKE_DENSITY * _area(_STROKE_WINDOW))
-    letters = strokes & (two_tone > int(_TWO_TONE_SHARE * _area(_TONE_WINDOW))) & (span > _LETTER_SPAN)
-    lines = cv2.morphologyEx(letters.view(np.uint8), cv2.MORPH_OPEN, np.ones((3, 13), dtype=np.uint8))
-    return np.asarray(lines, dtype=np.bool_)
+    width = cv2.convertScaleAbs(span, alpha=_TONE_WIDTH)
+    counts = [_count(_two_tone(rows, darkest, brightest, width), _TONE_WINDOW) for rows in (upper, lower)]
+    two_tone = np.asarray(cv2.add(counts[0], counts[1]), dtype=np.uint8)
+    letters = strokes & (two_tone > int(_TWO_TONE_SHARE * _pixels(_TONE_WINDOW))) & (span > _LETTER_SPAN)
+    return np.asarray(cv2.morphologyEx(letters.view(np.uint8), cv2.MORPH_OPEN, _LINE), dtype=np.bool_)
 
 
-def _count(mask: NDArray[np.bool_], window_wh: tuple[int, int]) -> NDArray[np.uint8]:
-    """Number of set pixels in the window around each pixel, 255 where there are more."""
-    return np.asarray(cv2.boxFilter(mask.view(np.uint8), cv2.CV_8U, window_wh, normalize=False), dtype=np.uint8)
+def _in_pairs(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """How many of the upper and the lower pixel of each pair of rows are set."""
+    counts = mask.view(np.uint8)
+    return np.asarray(cv2.add(counts[::2], counts[1::2]), dtype=np.uint8)
 
 
-def _area(window_wh: tuple[int, int]) -> int:
-    return window_wh[0] * window_wh[1]
+def _two_tone(rows: MatLike, darkest: MatLike, brightest: MatLike, width: MatLike) -> NDArray[np.uint8]:
+    """Which pixels lie within so many grey levels of the darkest or the brightest around."""
+    off_tone = cv2.min(cv2.subtract(rows, darkest), cv2.subtract(brightest, rows))
+    return np.asarray(off_tone < width).view(np.uint8)
+
+
+def _count(counts: NDArray[np.uint8], window_wh: tuple[int, int]) -> NDArray[np.uint8]:
+    """Sum over the window around each pixel, 255 where it is more."""
+    return np.asarray(cv2.boxFilter(counts, cv2.CV_8U, window_wh, normalize=False), dtype=np.uint8)
+
+
+def _pixels(window_wh: tuple[int, int]) -> int:
+    return 2 * window_wh[0] * window_wh[1]

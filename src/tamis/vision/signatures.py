@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 _GRID = 32
 _LOW = 8
-#: Side to which a picture is averaged before its parts are cut out.
-_SQUARE = 80
+#: Side to which a picture is averaged before its signatures are taken.
+SQUARE = 80
 #: Sides of the squares of a glance.
 COARSE, FINE = 20, 40
 _UNSIGNED = 1 << 64
@@ -31,16 +31,8 @@ WINDOWS = (
         for down in range(steps)
     ),
 )
-#: The same in the averaged picture, as slices of its rows and columns.
-_BOXES = tuple(
-    tuple(slice(round(start * _SQUARE), round((start + side) * _SQUARE)) for start in (top, left))
-    for left, top, side in WINDOWS
-)
-#: The longest eight waves of the orthonormal DCT (type II), one a row.
-_WAVES = np.sqrt(2 / _GRID) * np.cos(np.pi / _GRID * np.outer(np.arange(_LOW), np.arange(_GRID) + 0.5))
-_WAVES[0] /= np.sqrt(2)
-#: Coefficients below this are zero but for rounding.
-_NOTHING = 1e-6
+#: A coefficient of so few grey levels is zero but for rounding.
+_NOTHING = 0.02
 _REVERSED_BYTES = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
 
 
@@ -53,6 +45,16 @@ class Signatures:
     dhash: int
 
 
+def to_square(image_grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a grey picture of shape (h, w) averaged to the square of 80 pixels from which signatures are taken."""
+    height, width = image_grey.shape
+    # A side that can be is halved first: averaging by whole numbers is many times faster than by fractions.
+    across, down = (1 + (side % 2 == 0 and side >= 2 * SQUARE) for side in (width, height))
+    if across > 1 or down > 1:
+        image_grey = _averaged(image_grey, (width // across, height // down))
+    return _averaged(image_grey, (SQUARE, SQUARE))
+
+
 def signatures(image_grey: NDArray[np.uint8]) -> Signatures:
     """Return the signatures of a grey picture of shape (h, w); its aspect is stretched to a square first.
 
@@ -61,10 +63,7 @@ def signatures(image_grey: NDArray[np.uint8]) -> Signatures:
     bit 8r + c is set where the coefficient of r waves down and c across is positive, bit 0 is never set. `dhash` tells
     for 8 rows of 9 cells whether each is brighter than its right neighbour (N. Krawetz, 2013).
     """
-    grid = _grid(image_grey)
-    cells = cv2.resize(grid, (9, 8), interpolation=cv2.INTER_AREA)
-    phash = _phash(grid)
-    return Signatures(phash, mirrored_phash(phash), _pack(cells[:, :-1] > cells[:, 1:]))
+    return sign(to_square(image_grey))[0]
 
 
 def part_phashes(image_grey: NDArray[np.uint8]) -> bytes:
@@ -73,16 +72,45 @@ def part_phashes(image_grey: NDArray[np.uint8]) -> bytes:
     A copy that was cropped looks like one of the original's windows, and a picture with a frame has a window that
     looks like the original.
     """
-    # Small enough that a window takes microseconds, large enough that each still fills its grid.
-    square = cv2.resize(image_grey, (_SQUARE, _SQUARE), interpolation=cv2.INTER_AREA)
-    grids = np.empty((len(_BOXES), _GRID, _GRID), dtype=np.uint8)
-    for grid, (rows, columns) in zip(grids, _BOXES, strict=True):
-        cv2.resize(square[rows, columns], (_GRID, _GRID), dst=grid, interpolation=cv2.INTER_AREA)
-    across = grids.reshape(-1, _GRID).astype(np.float64) @ _WAVES.T
-    coefficients = (across.reshape(-1, _GRID, _LOW).transpose(0, 2, 1) @ _WAVES.T).transpose(0, 2, 1)
-    positive = coefficients > _NOTHING
+    return sign(to_square(image_grey))[1]
+
+
+def sign(square: NDArray[np.uint8]) -> tuple[Signatures, bytes]:
+    """Return the signatures of a picture and of its 23 windows, from `to_square`; see `signatures`, `part_phashes`."""
+    waves, rows, columns = _plan()
+    down = waves @ square.astype(np.float32)
+    positive = down[rows] @ columns > _NOTHING
     positive[:, 0, 0] = False
-    return np.packbits(positive.reshape(-1, 64), axis=1, bitorder="little").tobytes()
+    packed = np.packbits(positive.reshape(-1, 64), axis=1, bitorder="little").tobytes()
+    phash = int.from_bytes(packed[:PART_BYTES], "little", signed=True)
+    cells = _averaged(square, (9, 8))
+    return Signatures(phash, mirrored_phash(phash), _pack(cells[:, :-1] > cells[:, 1:])), packed[PART_BYTES:]
+
+
+@cache
+def _plan() -> tuple[NDArray[np.float32], NDArray[np.intp], NDArray[np.float32]]:
+    """Return what the whole and each window are multiplied by: the DCT of an average is a linear map of the square.
+
+    These are the waves of each span of a side, shape (spans, 8, 80), the number of each window's span of rows, and the
+    waves of its columns, turned, shape (windows, 80, 8).
+    """
+    windows = ((0.0, 0.0, 1.0), *WINDOWS)
+    spans = sorted({(start, side) for left, top, side in windows for start in (left, top)})
+    waves = np.stack([_waves(start, side) for start, side in spans]).astype(np.float32)
+    rows = np.array([spans.index((top, side)) for _, top, side in windows])
+    columns = [spans.index((left, side)) for left, _, side in windows]
+    return waves, rows, np.ascontiguousarray(waves[columns].transpose(0, 2, 1))
+
+
+def _waves(start: float, side: float) -> NDArray[np.float64]:
+    """The longest eight waves of the orthonormal DCT (type II) over the 32 cells of a span of the square, one a row."""
+    edges = (start + side * np.arange(_GRID + 1) / _GRID) * SQUARE
+    pixels = np.arange(SQUARE)
+    covered = np.clip(np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels), 0, 1)
+    waves = np.sqrt(2 / _GRID) * np.cos(np.pi / _GRID * np.outer(np.arange(_LOW), np.arange(_GRID) + 0.5))
+    waves[0] /= np.sqrt(2)
+    weighted: NDArray[np.float64] = waves @ (covered / np.diff(edges)[:, None])
+    return weighted
 
 
 def unpack_parts(packed: bytes | NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -92,19 +120,17 @@ def unpack_parts(packed: bytes | NDArray[np.uint8]) -> NDArray[np.int64]:
 
 def glance(image_grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return a grey picture of shape (h, w), stretched to squares of 20 and of 40 pixels, in one row of 2000 pixels."""
-    fine = cv2.resize(image_grey, (FINE, FINE), interpolation=cv2.INTER_AREA)
-    coarse = cv2.resize(fine, (COARSE, COARSE), interpolation=cv2.INTER_AREA)
-    return np.concatenate((coarse.ravel(), fine.ravel())).astype(np.uint8, copy=False)
+    return glance_of(to_square(image_grey))
 
 
-def _grid(image_grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.asarray(cv2.resize(image_grey, (_GRID, _GRID), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+def glance_of(square: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the glance of a picture, from `to_square`."""
+    fine = _averaged(square, (FINE, FINE))
+    return np.concatenate((_averaged(fine, (COARSE, COARSE)).ravel(), fine.ravel()))
 
 
-def _phash(grid: NDArray[np.uint8]) -> int:
-    positive = np.asarray(cv2.dct(grid.astype(np.float32))[:_LOW, :_LOW] > 0)
-    positive[0, 0] = False
-    return _pack(positive)
+def _averaged(image_grey: NDArray[np.uint8], size_wh: tuple[int, int]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.resize(image_grey, size_wh, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def mirrored_phash(phash: int) -> int:
