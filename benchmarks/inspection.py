@@ -168,10 +168,10 @@ def peers(folder: Path) -> None:
 
 
 def inspect_files(paths: Sequence[Path]) -> int:
-    from tamis.vision.inspect import inspect_image
+    from tamis.vision.inspect import inspect_images
 
     cv2.setNumThreads(1)
-    return sum(inspect_image(1, path.read_bytes()).readable for path in paths)
+    return sum(record.readable for record in inspect_images((1, path.read_bytes()) for path in paths))
 
 
 def inspect_folder(folder: Path) -> int:
@@ -196,7 +196,7 @@ def write_pictures(sources: Sequence[bytes], folder: Path, side: int, count: int
 
 
 def measure(sources: Sequence[bytes], side: int, count: int) -> None:
-    from tamis.vision.inspect import inspect_image
+    from tamis.vision.inspect import inspect_image, inspect_images
 
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -209,10 +209,13 @@ def measure(sources: Sequence[bytes], side: int, count: int) -> None:
             **decoders_at(decoders, {"the same scale": None}, pictures[0]),
             "simplejpeg, 1/4": lambda data: simplejpeg_decode(data, 4),
             **decoders_at(decoders, {"in full": 1}, pictures[0]),
-            "inspect": lambda data: inspect_image(1, data),
+            "inspect, one at a time": lambda data: inspect_image(1, data),
         }
         for name, speed in on_one_core(works, pictures):
             show(name, speed)
+        batch: dict[str, Work] = {"inspect": lambda _: list(inspect_images((1, data) for data in pictures))}
+        for name, speed in on_one_core(batch, pictures[:1]):
+            show(name, speed * len(pictures))
         show_folder("folder: inspect", count, lambda: inspect_folder(folder))
         python = os.environ.get("TAMIS_PEER_PYTHON", sys.executable)
         subprocess.run([python, __file__, "--peers-only", str(folder)], check=True, stderr=subprocess.DEVNULL)

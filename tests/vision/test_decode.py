@@ -7,6 +7,7 @@ import zlib
 from io import BytesIO
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,7 +17,7 @@ from PIL import Image, ImageOps
 from tests.realdata import data_folder
 
 from tamis.errors import Unreadable
-from tamis.vision.decode import Limits, decode, decode_rgb, probe
+from tamis.vision.decode import Limits, decode, decode_luma, decode_rgb, probe
 from tamis.vision.formats import exif_orientation, extension, media_type, sniff
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP")
@@ -271,6 +272,46 @@ def test_damaged_files_raise_nothing_but_unreadable(name: str, draw: st.DataObje
     else:
         expected = -(-decoded.header.height // decoded.denominator), -(-decoded.header.width // decoded.denominator), 3
         assert decoded.image_rgb.shape == expected
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"mode": "L"}, {"mode": "CMYK"}])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_the_luma_alone_is_that_of_the_colours(options: dict[str, Any], orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    plain = picture(640, 426).convert(options.get("mode", "RGB"))
+    data = encode(plain, "JPEG", exif=exif.tobytes(), **{key: options[key] for key in options if key != "mode"})
+    for asked in (None, (300, 200), (80, 50)):
+        colours = decode(data, at_least_wh=asked)
+        header, luma = decode_luma(data, limits=Limits(), at_least_wh=asked)
+        assert header == colours.header
+        expected = np.asarray(cv2.cvtColor(colours.image_rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+        assert luma.shape == expected.shape
+        assert np.abs(luma.astype(int) - expected).max() <= 3
+
+
+LARGE = [
+    encode(picture(320, 240), "JPEG", **options)
+    for options in ({}, {"progressive": True}, {"restart_marker_blocks": 4}, {"subsampling": 0}, {"subsampling": 1})
+]
+
+
+@given(st.data())
+@settings(max_examples=300, deadline=None)
+def test_the_luma_alone_is_refused_when_the_colours_are_and_for_the_same_reason(draw: st.DataObject) -> None:
+    damaged = bytearray(draw.draw(st.sampled_from(LARGE)))
+    for _ in range(draw.draw(st.integers(0, 6))):
+        damaged[draw.draw(st.integers(0, len(damaged) - 1))] = draw.draw(st.integers(0, 255))
+    data = bytes(damaged[: draw.draw(st.integers(1, len(damaged)))]) if draw.draw(st.booleans()) else bytes(damaged)
+
+    def verdict(read: Any) -> str:
+        try:
+            read(data, limits=Limits(max_pixels=1_000_000), at_least_wh=(60, 60))
+        except Unreadable as error:
+            return error.reason
+        return ""
+
+    assert verdict(decode_luma) == verdict(decode)
 
 
 @given(st.binary(max_size=300), st.sampled_from([sample[:12] for sample in SAMPLES.values()] + [b""]))

@@ -6,6 +6,7 @@ import csv
 from itertools import combinations
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image as PillowImage
 from tests.realdata import data_folder
@@ -73,6 +74,15 @@ def test_the_report_tells_copies_relations_and_unreadable_files(folder: Path) ->
     }
     scores = [member["score"] for cluster in report["clusters"] for member in cluster["members"]]
     assert all(0.5 <= score <= 1 for score in scores)
+
+
+def test_equal_pixels_in_other_bytes_are_told_from_another_colour(tmp_path: Path) -> None:
+    save(shot(1), tmp_path / "1.png")
+    PillowImage.open(tmp_path / "1.png").save(tmp_path / "2.png", compress_level=1)
+    tinted = shot(1)
+    tinted[40:44, 40:44] = as_image(tinted[40:44, 40:44] ^ np.array([0, 0, 1], dtype=np.uint8))
+    save(tinted, tmp_path / "3.png")
+    assert relations(dedupe_folder(tmp_path)) == {"1.png": {"2.png": "same_pixels", "3.png": "recompressed"}}
 
 
 def test_settings_reach_the_search(folder: Path) -> None:

@@ -18,7 +18,7 @@ from tests.realdata import data_folder
 
 from tamis.records import Inspection
 from tamis.vision.decode import Limits
-from tamis.vision.inspect import inspect_image, pixel_digest, sharpness_and_lettering, sign_image
+from tamis.vision.inspect import inspect_image, inspect_images, pixel_digest, sharpness_and_lettering, sign_image
 from tamis.vision.signatures import hamming
 
 
@@ -58,6 +58,14 @@ def test_unreadable_bytes_give_a_reason_and_no_scores(data: bytes) -> None:
     assert record.reason
     known = {"image_id", "readable", "reason"}
     assert all(value is None for name, value in asdict(record).items() if name not in known)
+
+
+def test_many_images_give_what_each_gives_alone_in_their_order() -> None:
+    files = [encode(photo(300 + 40 * number, 260)) for number in range(11)]
+    files[3], files[8] = b"no picture", files[8][:900]
+    found = list(inspect_images(enumerate(files)))
+    assert found == [inspect_image(number, data) for number, data in enumerate(files)]
+    assert [record.readable for record in found].count(False) == 2
 
 
 def test_limits_reach_the_decoder() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tamis.vision.quality import Quality, Views, lettering, to_luma, to_reference
+from tamis.vision.quality import Quality, Views, lettering, reduced, sharpness, to_luma, to_reference
 from tamis.vision.quality import measure as measure_views
 
 
@@ -57,6 +57,24 @@ def test_sharpness_compares_over_sizes() -> None:
     large = scene(1024, 768)
     small = to_reference(large, 512)
     assert measure(large).sharpness == pytest.approx(measure(small).sharpness, abs=0.3)
+
+
+@pytest.mark.parametrize("width", [260, 300, 330, 365, 420, 500, 513, 700])
+def test_the_quick_reduction_is_as_sharp_as_the_average(width: int) -> None:
+    luma = to_luma(scene(width, width * 3 // 4))
+    average, quick = to_reference(luma), reduced(luma)
+    assert quick.shape == average.shape
+    assert sharpness(quick) == pytest.approx(sharpness(average), abs=0.2)
+    assert np.abs(quick.astype(int) - average).mean() < 1.5
+
+
+def test_colourfulness_is_that_of_its_definition() -> None:
+    picture = scene()
+    red, green, blue = (picture[::3, ::3, channel].astype(float) for channel in range(3))
+    opponents = red - green, (red + green) / 2 - blue
+    spread = np.hypot(*(values.std() for values in opponents))
+    centre = np.hypot(*(values.mean() for values in opponents))
+    assert measure(picture).colourfulness == pytest.approx((spread + 0.3 * centre) / 109, rel=0.02)
 
 
 def test_exposure_shows_in_brightness_and_clipping() -> None:

@@ -9,7 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tamis.vision.signatures import as_unsigned, hamming, mirrored_dhash, mirrored_phash, signatures, turned_phashes
+from tamis.vision.signatures import (
+    WINDOWS,
+    as_unsigned,
+    glance,
+    hamming,
+    mirrored_dhash,
+    mirrored_phash,
+    part_phashes,
+    signatures,
+    turned_phashes,
+    unpack_parts,
+)
 
 SIGNED = st.integers(-(2**63), 2**63 - 1)
 
@@ -28,6 +39,25 @@ def test_derived_signatures_are_those_of_the_mirrored_and_turned_picture(seed: i
     assert hamming(mirrored_dhash(stored.dhash), signatures(np.ascontiguousarray(picture[:, ::-1])).dhash) <= 4
     for turns, derived in zip((-1, -2, -3), turned_phashes(stored.phash), strict=True):
         assert hamming(derived, signatures(np.ascontiguousarray(np.rot90(picture, turns))).phash) <= 2
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_each_part_is_the_signature_of_its_window_cut_out(seed: int) -> None:
+    picture = blobs(seed, (800, 640))
+    parts = unpack_parts(part_phashes(picture)).tolist()
+    assert len(parts) == len(WINDOWS)
+    for part, (left, top, side) in zip(parts, WINDOWS, strict=True):
+        rows, columns = (
+            slice(round(start * length), round((start + side) * length)) for start, length in ((top, 640), (left, 800))
+        )
+        assert hamming(part, signatures(np.ascontiguousarray(picture[rows, columns])).phash) <= 3
+
+
+@pytest.mark.parametrize("size_wh", [(161, 120), (320, 200), (500, 700)])
+def test_a_glance_is_the_picture_averaged(size_wh: tuple[int, int]) -> None:
+    picture = blobs(1, size_wh)
+    fine = cv2.resize(picture, (40, 40), interpolation=cv2.INTER_AREA).astype(int)
+    assert np.abs(glance(picture)[400:].reshape(40, 40) - fine).max() <= 2
 
 
 @given(SIGNED)

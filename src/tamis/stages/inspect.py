@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from tamis import schema
 from tamis.config import Settings
-from tamis.engine.stage import Context, Stage
+from tamis.engine.stage import Compute, Context, Results, Stage
 from tamis.engine.writers import write_inspections
 from tamis.errors import Lacking
 from tamis.records import Inspection
@@ -32,19 +32,21 @@ def _select(_: Settings) -> sa.Select[Any]:
     )
 
 
-def _inspect(context: Context) -> Callable[[StoredImage], Sequence[Inspection]]:
+def _inspect(context: Context) -> Compute:
     from tamis.vision.decode import Limits  # noqa: PLC0415 - decoders load in the workers
-    from tamis.vision.inspect import inspect_image  # noqa: PLC0415
+    from tamis.vision.inspect import inspect_images  # noqa: PLC0415
 
     limits = Limits(max_pixels=context.settings.inspect.max_pixels)
 
-    def inspect(image: StoredImage) -> Sequence[Inspection]:
-        record = inspect_image(image.image_id, context.blobs.get(image.sha256), limits)
-        if record.reason == HEIF_MISSING:
-            raise Lacking(HEIF_MISSING, [record])
-        return [record]
+    def inspect(images: Sequence[StoredImage]) -> Results:
+        loaded = ((image.image_id, context.blobs.get(image.sha256)) for image in images)
+        return [_result(record) for record in inspect_images(loaded, limits)]
 
     return inspect
+
+
+def _result(record: Inspection) -> Sequence[Inspection] | Lacking:
+    return Lacking(HEIF_MISSING, [record]) if record.reason == HEIF_MISSING else [record]
 
 
 INSPECT = Stage(
@@ -56,7 +58,7 @@ INSPECT = Stage(
     select=_select,
     write=lambda _: write_inspections,
     section="inspect",
-    row=_inspect,
+    batch=_inspect,
     cured=decodable_by_now,
     batch_size=32,
 )
