@@ -15,8 +15,10 @@ from tamis.errors import Unreadable
 from tamis.records import Inspection
 from tamis.vision.decode import DEFAULT_LIMITS, Decoded, Header, ImageRGB, Limits, decode, decode_luma, probe
 from tamis.vision.quality import REFERENCE_SIDE, Views, measure, reduced, sharpness, text_share, to_luma, to_reference
-from tamis.vision.signatures import SQUARE, glance_of, sign, to_square
+from tamis.vision.signatures import glance, sign, to_square
 
+#: Least sides, in pixels, from which signatures alone are taken: half as much again as their square has.
+_SIGNED_SIDE = 120
 #: Pictures that are decoded before they are measured.
 _TOGETHER = 8
 
@@ -104,10 +106,9 @@ def sign_image(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Signed:
     Raises:
         Unreadable: no picture within the limits.
     """
-    header, luma = decode_luma(data, limits=limits, at_least_wh=(SQUARE, SQUARE))
-    square = to_square(luma)
-    found, parts = sign(square)
-    return Signed(header.width, header.height, found.phash, found.dhash, parts, glance_of(square).tobytes())
+    header, luma = decode_luma(data, limits=limits, at_least_wh=(_SIGNED_SIDE, _SIGNED_SIDE))
+    found, parts = sign(to_square(luma))
+    return Signed(header.width, header.height, found.phash, found.dhash, parts, glance(luma).tobytes())
 
 
 def sharpness_and_lettering(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[float, float]:

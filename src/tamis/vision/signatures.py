@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 _GRID = 32
 _LOW = 8
 #: Side to which a picture is averaged before its signatures are taken.
-SQUARE = 80
+_SQUARE = 80
 #: Sides of the squares of a glance.
 COARSE, FINE = 20, 40
 _UNSIGNED = 1 << 64
@@ -48,11 +48,10 @@ class Signatures:
 def to_square(image_grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return a grey picture of shape (h, w) averaged to the square of 80 pixels from which signatures are taken."""
     height, width = image_grey.shape
-    # A side that can be is halved first: averaging by whole numbers is many times faster than by fractions.
-    across, down = (1 + (side % 2 == 0 and side >= 2 * SQUARE) for side in (width, height))
-    if across > 1 or down > 1:
-        image_grey = _averaged(image_grey, (width // across, height // down))
-    return _averaged(image_grey, (SQUARE, SQUARE))
+    # Halved first where that is exact: averaging by whole numbers is many times faster than by fractions.
+    if min(height, width) >= 2 * _SQUARE and not (height % 2 or width % 2):
+        image_grey = _averaged(image_grey, (width // 2, height // 2))
+    return _averaged(image_grey, (_SQUARE, _SQUARE))
 
 
 def signatures(image_grey: NDArray[np.uint8]) -> Signatures:
@@ -104,8 +103,8 @@ def _plan() -> tuple[NDArray[np.float32], NDArray[np.intp], NDArray[np.float32]]
 
 def _waves(start: float, side: float) -> NDArray[np.float64]:
     """The longest eight waves of the orthonormal DCT (type II) over the 32 cells of a span of the square, one a row."""
-    edges = (start + side * np.arange(_GRID + 1) / _GRID) * SQUARE
-    pixels = np.arange(SQUARE)
+    edges = (start + side * np.arange(_GRID + 1) / _GRID) * _SQUARE
+    pixels = np.arange(_SQUARE)
     covered = np.clip(np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels), 0, 1)
     waves = np.sqrt(2 / _GRID) * np.cos(np.pi / _GRID * np.outer(np.arange(_LOW), np.arange(_GRID) + 0.5))
     waves[0] /= np.sqrt(2)
@@ -120,12 +119,7 @@ def unpack_parts(packed: bytes | NDArray[np.uint8]) -> NDArray[np.int64]:
 
 def glance(image_grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return a grey picture of shape (h, w), stretched to squares of 20 and of 40 pixels, in one row of 2000 pixels."""
-    return glance_of(to_square(image_grey))
-
-
-def glance_of(square: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the glance of a picture, from `to_square`."""
-    fine = _averaged(square, (FINE, FINE))
+    fine = _averaged(image_grey, (FINE, FINE))
     return np.concatenate((_averaged(fine, (COARSE, COARSE)).ravel(), fine.ravel()))
 
 
