@@ -135,7 +135,7 @@ def _depends(context: Context) -> Sequence[str]:
 
 DETECT = Stage(
     name="detect",
-    version=2,
+    version=3,
     help="images to regions: the whole, and the objects that the detector sees",
     reads=InspectedImage,
     writes=(Region,),
