@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from tests.realdata import data_folder
@@ -111,3 +112,54 @@ def test_a_dealers_banner_over_a_photo_leaves_it_a_copy() -> None:
     folder = data_folder("cars", "photos", "16")
     banner, plain = (Picture(small_picture((folder / f"{number}.jpg").read_bytes())) for number in (1, 2))
     assert getattr(verify(banner, plain), "kind", None) == "edited"
+
+
+def article(
+    seed: int, colour: tuple[int, int, int], ground: int = 252
+) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """A catalogue picture: a dark thing with stitches and a faint grain, on a plain ground."""
+    canvas = np.full((300, 300, 3), float(ground))
+    random = np.random.default_rng(seed)
+    grain = cv2.GaussianBlur(random.normal(0, 1, (140, 200)), (0, 0), 2.0)
+    canvas[80:220, 50:250] = np.array(colour) + 4.0 * (grain / grain.std())[..., None]
+    canvas[90:94, 60:240] += 25.0
+    canvas[205:209, 60:240] += 25.0
+    canvas[80:220, 146:150] += 25.0
+    return as_image(canvas)
+
+
+def joined(first: Picture, second: Picture) -> bool:
+    verdict = verify(first, second)
+    return verdict is not None and verdict.kind != "same_scene"
+
+
+@pytest.mark.parametrize("colour", [(30, 60, 40), (75, 38, 30), (24, 32, 70)])
+def test_a_dark_article_in_another_dark_colour_is_no_copy(colour: tuple[int, int, int]) -> None:
+    black = Picture(article(1, (42, 42, 42)))
+    coloured = Picture(article(1, colour))
+    assert not joined(black, coloured)
+    assert joined(coloured, Picture(recompressed(article(1, colour), 50)))
+    assert joined(coloured, Picture(grey(article(1, colour))))
+
+
+@pytest.mark.parametrize("seed", range(2, 6))
+def test_an_article_of_the_same_outline_and_another_grain_is_no_copy(seed: int) -> None:
+    brown = (70, 55, 45)
+    assert not joined(Picture(article(1, brown)), Picture(article(seed, brown)))
+    assert joined(Picture(article(seed, brown)), Picture(recompressed(article(seed, brown), 60)))
+
+
+def test_a_blurred_picture_has_a_mirrored_copy() -> None:
+    blurred = as_image(cv2.GaussianBlur(shot(6), (0, 0), 4.0))
+    assert getattr(
+        verify(Picture(blurred), Picture(recompressed(as_image(blurred[:, ::-1]), 70)), 4), "kind", None
+    ) == ("mirrored")
+
+
+@pytest.mark.parametrize("name", ["recoloured", "tinted"])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_other_saturation_and_white_balance_leave_a_copy(name: str, seed: int) -> None:
+    picture = shot(seed).astype(np.float64)
+    luma = picture @ np.array([[0.299], [0.587], [0.114]])
+    changed = luma + (picture - luma) * 0.5 if name == "recoloured" else picture * np.array([1.07, 1.0, 0.93])
+    assert joined(Picture(shot(seed)), Picture(as_image(changed)))

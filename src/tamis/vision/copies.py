@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
-from typing import Literal
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
@@ -56,8 +56,10 @@ class Picture:
 
     @cached_property
     def content(self) -> bytes:
-        """A key that depends on the pixels alone, by which pictures are put in order."""
-        return blake2b(self.image_rgb.tobytes(), digest_size=16).digest()
+        """A key that depends on what is compared alone, by which pictures are put in order."""
+        digest = blake2b(np.ascontiguousarray(self.frame).data, digest_size=16)
+        digest.update(self.chroma.data)
+        return digest.digest()
 
     @cached_property
     def frame(self) -> Grey:
@@ -120,6 +122,9 @@ def unit_turn(orientation: Orientation) -> Matrix:
     return np.asarray(mirror @ turns if orientation >= 4 else turns, dtype=np.float64)
 
 
+_UNIT_TURNS = tuple(unit_turn(orientation) for orientation in get_args(Orientation))
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What two pictures are to each other, and the score of that, 0 to 1."""
@@ -162,38 +167,43 @@ def _compare_both_ways(
     """Compare two pictures; what does not convince must hold in either frame where neither is the smaller one."""
     turned = second.turned(orientation)
     matrix = None if unit_map is None else _to_pixels(unit_map, first, turned, orientation)
-    found = compare(first, turned, matrix)
-    if found is None or found.merit() > _CONVINCING or first.grey.size != second.grey.size or found.score() < 0.5:
+    aside = orientation != 0
+    found = compare(first, turned, matrix, turned=aside)
+    if found is None or first.frame.size != second.frame.size:
         return found
-    other_way = compare(turned, first, None if matrix is None else inverse(matrix))
-    return min((found, other_way or found), key=Evidence.merit)
+    if found.merit(turned=aside) > _CONVINCING or found.score(turned=aside) < 0.5:
+        return found
+    other_way = compare(turned, first, None if matrix is None else inverse(matrix), turned=aside)
+    return min((found, other_way or found), key=lambda evidence: evidence.merit(turned=aside))
 
 
-def compare(first: Picture, second: Picture, matrix: Matrix | None = None) -> Evidence | None:
+def compare(first: Picture, second: Picture, matrix: Matrix | None = None, *, turned: bool = False) -> Evidence | None:
     """Compare two pictures as they are and, unless that convinces, aligned.
 
     `matrix`, shape (2, 3), maps pixels of `second.frame` to pixels of `first.frame`; without it the two are aligned by
-    their corners. Returns None when they do not overlap or have no texture to compare.
+    their corners. `turned` says that `second` was mirrored or turned before. Returns None when they do not overlap or
+    have no texture to compare.
     """
-    if second.grey.size < first.grey.size:
+    if second.frame.size < first.frame.size:
         first, second = second, first
         matrix = None if matrix is None else inverse(matrix)
     edge_on_edge = stretch(second.frame, first.frame)[:2]
     candidates = []
     if matrix is None or _displacement(matrix, edge_on_edge, second.frame) < _FRAMED:
-        as_they_are = _judge(first, second, edge_on_edge, framed=True)
-        if as_they_are is not None and as_they_are.merit() > _CONVINCING:
+        as_they_are = _judge(first, second, edge_on_edge, framed=True, turned=turned)
+        if as_they_are is not None and as_they_are.merit(turned=turned) > _CONVINCING:
             return as_they_are
         candidates.append(as_they_are)
     if matrix is None:
         matrix = align(first, second)
     if matrix is not None:
-        candidates.append(_judge(first, second, matrix, framed=False))
-    return max((found for found in candidates if found is not None), key=Evidence.merit, default=None)
+        candidates.append(_judge(first, second, matrix, framed=False, turned=turned))
+    judged = [found for found in candidates if found is not None]
+    return max(judged, key=lambda evidence: evidence.merit(turned=turned), default=None)
 
 
-def _judge(first: Picture, second: Picture, matrix: Matrix, *, framed: bool) -> Evidence | None:
-    return judge((first.frame, second.frame), (first.chroma, second.chroma), matrix, framed=framed)
+def _judge(first: Picture, second: Picture, matrix: Matrix, *, framed: bool, turned: bool) -> Evidence | None:
+    return judge((first.frame, second.frame), (first.chroma, second.chroma), matrix, framed=framed, turned=turned)
 
 
 def _displacement(matrix: Matrix, other: Matrix, source: Grey) -> float:
@@ -205,9 +215,15 @@ def _displacement(matrix: Matrix, other: Matrix, source: Grey) -> float:
 
 def _to_pixels(unit_map: NDArray[np.float64], first: Picture, turned: Picture, orientation: Orientation) -> Matrix:
     """Return the matrix from pixels of the turned second frame to the first, for a map from first to second."""
-    onward = np.linalg.inv(unit_turn(orientation)) @ np.vstack((unit_map.reshape(2, 3), (0.0, 0.0, 1.0)))
-    backward = _unit_to_pixels(first.frame) @ np.linalg.inv(onward) @ np.linalg.inv(_unit_to_pixels(turned.frame))
-    return np.asarray(backward[:2], dtype=np.float64)
+    (a, b, u), (c, d, v) = inverse(unit_map.reshape(2, 3)).tolist()
+    (wide, _, right), (_, tall, low), _ = _unit_to_pixels(first.frame).tolist()
+    (p, q, r), (s, t, w), _ = (_UNIT_TURNS[orientation] @ _pixels_to_unit(turned.frame)).tolist()
+    return np.array(
+        [
+            [wide * (a * p + b * s), wide * (a * q + b * t), wide * (a * r + b * w + u) + right],
+            [tall * (c * p + d * s), tall * (c * q + d * t), tall * (c * r + d * w + v) + low],
+        ]
+    )
 
 
 def _unit_to_pixels(frame: Grey) -> Matrix:
@@ -215,11 +231,17 @@ def _unit_to_pixels(frame: Grey) -> Matrix:
     return np.array([[width, 0.0, -0.5], [0.0, height, -0.5], [0.0, 0.0, 1.0]])
 
 
+def _pixels_to_unit(frame: Grey) -> Matrix:
+    height, width = frame.shape
+    return np.array([[1 / width, 0.0, 0.5 / width], [0.0, 1 / height, 0.5 / height], [0.0, 0.0, 1.0]])
+
+
 def align(first: Picture, second: Picture) -> Matrix | None:
-    """Return the similarity, shape (2, 3), that maps pixels of `second.frame` to `first.frame`, or None.
+    """Return the map, shape (2, 3), that takes pixels of `second.frame` to `first.frame`, or None.
 
     ORB corners (E. Rublee et al., ICCV 2011), matched by the ratio of the two nearest, and RANSAC, which OpenCV
-    seeds alike each time. Tilts beyond 15 degrees and scales beyond 2.5 are refused: quarter turns are tried apart.
+    seeds alike each time, then refined as an affine map. Tilts beyond 15 degrees and scales beyond 2.5 are refused:
+    quarter turns are tried apart.
     """
     (targets, target_descriptors), (sources, source_descriptors) = first.features, second.features
     if min(len(targets), len(sources)) <= _MIN_INLIERS:
@@ -240,4 +262,9 @@ def align(first: Picture, second: Picture) -> Matrix | None:
     if not 0.4 < scale < 2.5 or abs(tilt) > _MAX_TILT:
         return None
     to_frames = stretch(first.grey, first.frame), np.linalg.inv(stretch(second.grey, second.frame))
-    return np.asarray((to_frames[0] @ np.vstack((matrix, (0.0, 0.0, 1.0))) @ to_frames[1])[:2], dtype=np.float64)
+    whole = to_frames[0] @ np.vstack((matrix, (0.0, 0.0, 1.0))) @ to_frames[1]
+    onward = _pixels_to_unit(second.frame) @ np.linalg.inv(whole) @ _unit_to_pixels(first.frame)
+    unit_map = onward[:2].ravel()
+    if not refine_closely(first.square, second.square, unit_map):
+        return np.asarray(whole[:2], dtype=np.float64)
+    return _to_pixels(unit_map, first, second, 0)
