@@ -30,7 +30,7 @@ Orientation = Literal[0, 1, 2, 3, 4, 5, 6, 7]
 INVERSE: tuple[Orientation, ...] = (0, 3, 2, 1, 4, 5, 6, 7)
 
 #: Long side, in pixels, of the frame in which aligned pictures are compared.
-_FRAME_SIDE = 160
+FRAME_SIDE = 160
 _MIN_INLIERS = 7
 #: Shorter sides leave the corner detector's coarser scales no pixel.
 _MIN_FEATURE_SIDE = 32
@@ -44,15 +44,30 @@ _SAME_SCENE = 0.01
 
 
 class Picture:
-    """A small picture with what its comparisons need, computed once and when asked for.
+    """A small picture with what its comparisons need, computed once.
 
     `image_rgb` has shape (h, w, 3); a long side of 256 pixels is enough, a larger one is reduced.
+
+    Attributes:
+        grey: the luma, shape (h, w).
+        frame: the same in the size in which pictures are compared.
+        chroma: Cr and Cb around 128, in half the size of `frame`, shape (h, w, 2).
     """
 
     def __init__(self, image_rgb: NDArray[np.uint8]) -> None:
-        self.image_rgb = to_reference(image_rgb, REFERENCE_SIDE)
-        self.grey = to_luma(self.image_rgb)
+        image_rgb = to_reference(image_rgb, REFERENCE_SIDE)
+        self.grey = to_luma(image_rgb)
+        self.frame = to_reference(self.grey, FRAME_SIDE)
+        height, width = self.frame.shape
+        small = cv2.resize(image_rgb, (max(4, width // 2), max(4, height // 2)), interpolation=cv2.INTER_AREA)
+        chroma = cv2.cvtColor(small, cv2.COLOR_RGB2YCrCb)[..., 1:]
+        self.chroma: NDArray[np.uint8] = np.ascontiguousarray(chroma, dtype=np.uint8)
         self._turned: dict[Orientation, Picture] = {}
+
+    def lean(self) -> Picture:
+        """Return this picture with the frame for its luma: 40 kB, which comparisons by a known map do with."""
+        self.grey = self.frame
+        return self
 
     @cached_property
     def content(self) -> bytes:
@@ -60,19 +75,6 @@ class Picture:
         digest = blake2b(np.ascontiguousarray(self.frame).data, digest_size=16)
         digest.update(self.chroma.data)
         return digest.digest()
-
-    @cached_property
-    def frame(self) -> Grey:
-        """The grey picture in the size in which pictures are compared."""
-        return to_reference(self.grey, _FRAME_SIDE)
-
-    @cached_property
-    def chroma(self) -> NDArray[np.uint8]:
-        """Cr and Cb around 128, in half the size of `frame`, shape (h, w, 2)."""
-        height, width = self.frame.shape
-        size_wh = max(4, width // 2), max(4, height // 2)
-        small = cv2.resize(self.image_rgb, size_wh, interpolation=cv2.INTER_AREA)
-        return np.ascontiguousarray(cv2.cvtColor(small, cv2.COLOR_RGB2YCrCb)[..., 1:], dtype=np.uint8)
 
     @cached_property
     def square(self) -> Grey:
@@ -102,9 +104,9 @@ class Picture:
         if orientation == 0:
             return self
         if orientation not in self._turned:
-            turned = Picture(_turn(self.image_rgb, orientation))
-            turned.frame = _turn(self.frame, orientation)
-            turned.chroma = _turn(self.chroma, orientation)
+            turned = Picture.__new__(Picture)
+            turned.grey, turned.frame = _turn(self.grey, orientation), _turn(self.frame, orientation)
+            turned.chroma, turned._turned = _turn(self.chroma, orientation), {}
             self._turned[orientation] = turned
         return self._turned[orientation]
 

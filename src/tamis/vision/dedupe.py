@@ -23,7 +23,7 @@ from tamis.errors import Unreadable, UserError
 from tamis.records import Relation
 from tamis.vision.clusters import KEEPER, Clustering, Facts, cluster
 from tamis.vision.columns import Signature
-from tamis.vision.copies import Picture
+from tamis.vision.copies import FRAME_SIDE, Picture
 from tamis.vision.decode import DEFAULT_LIMITS, Limits
 from tamis.vision.duplicates import (
     CACHED_PICTURES,
@@ -336,7 +336,7 @@ def _verify_files(task: tuple[Sequence[Candidate], dict[int, Path]], limits: Lim
 @lru_cache(maxsize=CACHED_PICTURES)
 def _picture(path: Path, limits: Limits) -> Picture:
     with _at_rest(path):
-        return Picture(small_picture(path.read_bytes(), limits))
+        return Picture(small_picture(path.read_bytes(), limits, FRAME_SIDE)).lean()
 
 
 @contextmanager

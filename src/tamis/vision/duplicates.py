@@ -36,12 +36,12 @@ Load = Callable[[int], NDArray[np.uint8]]
 #: Hears which share of the work is done, 0 to 1.
 Told = Callable[[float], None]
 
-#: Pictures kept in memory with their corners while pairs are verified, about a quarter of a megabyte each.
-CACHED_PICTURES = 800
+#: Pictures kept in memory while pairs are verified, about 40 kB each.
+CACHED_PICTURES = 4000
 #: Numbers of pictures beyond which candidates are proposed less leniently, step by step.
 _LARGE = (8_000, 32_000)
 #: First pictures of pairs that are kept at hand while the second ones pass by.
-_BLOCK = 600
+_BLOCK = 3000
 #: Pictures or pairs that a worker takes at once.
 _PER_TASK = 64
 
@@ -152,7 +152,9 @@ def find_relations(
 
     @lru_cache(maxsize=CACHED_PICTURES)
     def picture(identity: int) -> Picture:
-        return Picture(load(identity))
+        found = Picture(load(identity))
+        _ = found.glance  # made of what goes now
+        return found.lean()
 
     def glances(ids: Sequence[int]) -> list[NDArray[np.uint8]]:
         return [picture(identity).glance for identity in ids]

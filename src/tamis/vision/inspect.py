@@ -130,18 +130,20 @@ def sharpness_and_lettering(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tup
     return sharpness(reference), text_share(reference)
 
 
-def small_picture(data: bytes, limits: Limits = DEFAULT_LIMITS) -> ImageRGB:
-    """Return the upright picture as RGB, shape (h, w, 3), with at most 256 pixels along the long side.
+def small_picture(data: bytes, limits: Limits = DEFAULT_LIMITS, side: int = REFERENCE_SIDE) -> ImageRGB:
+    """Return the upright picture as RGB, shape (h, w, 3), from the least scale that leaves `side` pixels.
+
+    It has at most 256 pixels along the long side.
 
     Raises:
         Unreadable: no picture within the limits.
     """
-    return to_reference(_decode_reduced(data, limits).image_rgb)
+    return to_reference(_decode_reduced(data, limits, side).image_rgb)
 
 
-def _decode_reduced(data: bytes, limits: Limits) -> Decoded:
+def _decode_reduced(data: bytes, limits: Limits, side: int = REFERENCE_SIDE) -> Decoded:
     header = probe(data, limits)
-    least_wh = (REFERENCE_SIDE, 1) if header.width >= header.height else (1, REFERENCE_SIDE)
+    least_wh = (side, 1) if header.width >= header.height else (1, side)
     return decode(data, limits=limits, at_least_wh=least_wh)
 
 
