@@ -16,6 +16,7 @@ from tamis.engine.writers import write_regions
 from tamis.errors import Unreadable
 from tamis.records import Box, Region
 from tamis.stages.policy import WHOLE
+from tamis.stages.subjects import limits_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,7 +70,7 @@ def _detect(context: Context) -> Compute:
     from tamis.models.registry import open_detector  # noqa: PLC0415
     from tamis.vision.decode import decode_rgb  # noqa: PLC0415
 
-    options = DetectorOptions(min_score=detect.floor)
+    options, limits = DetectorOptions(min_score=detect.floor), limits_of(context.settings)
     detector = open_detector(detect.model, context.folder, options, threads=1, trusted=detect.trust_pickle)
 
     def find(images: Sequence[InspectedImage]) -> Results:
@@ -87,7 +88,7 @@ def _detect(context: Context) -> Compute:
 
     def read(image: InspectedImage) -> NDArray[np.uint8] | Unreadable:
         try:
-            return decode_rgb(context.blobs.get(image.sha256))
+            return decode_rgb(context.blobs.get(image.sha256), limits=limits)
         except Unreadable as error:
             return error
 

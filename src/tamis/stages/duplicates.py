@@ -15,6 +15,7 @@ from tamis.engine.stage import Context, Stage, Whole
 from tamis.engine.writers import copies_writer
 from tamis.records import ClusterMember, Relation
 from tamis.stages.copies import decision, inspected_fingerprint, relate, side_inputs, signatures_in
+from tamis.stages.subjects import limits_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,10 +70,11 @@ def _signatures(rows: Packed[SignedImage]) -> Signatures:
 
 def _collapse(context: Context, whole: Whole) -> Sequence[Relation | ClusterMember]:
     from tamis.vision.clusters import Facts  # noqa: PLC0415 - decoders load on use
+    from tamis.vision.copies import FRAME_SIDE  # noqa: PLC0415
     from tamis.vision.inspect import small_picture  # noqa: PLC0415
 
     def load(image_id: int) -> NDArray[np.uint8]:
-        return small_picture(context.blobs.get(whole.find(image_id).sha256))
+        return small_picture(context.blobs.get(whole.find(image_id).sha256), limits_of(context.settings), FRAME_SIDE)
 
     def facts_of(row: SignedImage) -> Facts:
         return Facts(row.width * row.height, row.sharpness, row.text_share, row.sha256)

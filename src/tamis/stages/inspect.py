@@ -14,6 +14,7 @@ from tamis.engine.stage import Compute, Context, Results, Stage
 from tamis.engine.writers import write_inspections
 from tamis.errors import Lacking
 from tamis.records import Inspection
+from tamis.stages.subjects import limits_of
 from tamis.vision.formats import HEIF_MISSING, decodable_by_now
 
 
@@ -33,10 +34,9 @@ def _select(_: Settings) -> sa.Select[Any]:
 
 
 def _inspect(context: Context) -> Compute:
-    from tamis.vision.decode import Limits  # noqa: PLC0415 - decoders load in the workers
-    from tamis.vision.inspect import inspect_images  # noqa: PLC0415
+    from tamis.vision.inspect import inspect_images  # noqa: PLC0415 - decoders load in the workers
 
-    limits = Limits(max_pixels=context.settings.inspect.max_pixels)
+    limits = limits_of(context.settings)
 
     def inspect(images: Sequence[StoredImage]) -> Results:
         loaded = ((image.image_id, context.blobs.get(image.sha256)) for image in images)

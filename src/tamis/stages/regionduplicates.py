@@ -14,7 +14,7 @@ from tamis.engine.stage import Context, Stage, Whole
 from tamis.engine.writers import copies_writer
 from tamis.records import ClusterMember, Relation
 from tamis.stages.copies import decision, relate, side_inputs, signatures_in
-from tamis.stages.subjects import select_chosen
+from tamis.stages.subjects import limits_of, select_chosen
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,7 +71,11 @@ def _collapse(context: Context, whole: Whole) -> Sequence[Relation | ClusterMemb
         row = whole.find(region_id)
         share = max(row.x1 - row.x0, row.y1 - row.y0) / max(row.width, row.height)
         side = round(_SMALL / max(share, 0.01))
-        picture = decode_rgb(context.blobs.get(row.sha256), at_least_wh=(min(side, row.width), min(side, row.height)))
+        picture = decode_rgb(
+            context.blobs.get(row.sha256),
+            limits=limits_of(context.settings),
+            at_least_wh=(min(side, row.width), min(side, row.height)),
+        )
         scale = picture.shape[1] / row.width
         left, top = int(row.x0 * scale), int(row.y0 * scale)
         right, bottom = max(left + 1, round(row.x1 * scale)), max(top + 1, round(row.y1 * scale))

@@ -11,7 +11,7 @@ from tamis.engine.stage import Compute, Context, Results, Stage, file_digest
 from tamis.engine.writers import write_masks
 from tamis.errors import Skip, Unreadable
 from tamis.records import Mask
-from tamis.stages.subjects import ChosenSubject, select_chosen
+from tamis.stages.subjects import ChosenSubject, limits_of, select_chosen
 
 
 def _segment(context: Context) -> Compute:
@@ -21,13 +21,13 @@ def _segment(context: Context) -> Compute:
     from tamis.vision.decode import decode_rgb  # noqa: PLC0415
     from tamis.vision.masks import to_record  # noqa: PLC0415
 
-    settings = context.settings.segment
+    settings, limits = context.settings.segment, limits_of(context.settings)
     spec = "grabcut" if settings.method == "grabcut" else settings.model
     segmenter = open_segmenter(spec, context.folder, threads=1, trusted=settings.trust_pickle)
 
     def outline(image: Sequence[ChosenSubject]) -> Results:
         try:
-            picture = decode_rgb(context.blobs.get(image[0].sha256))
+            picture = decode_rgb(context.blobs.get(image[0].sha256), limits=limits)
         except Unreadable as error:
             return [error] * len(image)
         masks = segmenter.segment(picture, np.array([subject.box_xyxy for subject in image], np.float32))

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from tamis.vision.decode import Limits
+
 
 @dataclass(frozen=True, slots=True)
 class ChosenSubject:
@@ -72,6 +74,13 @@ def _is_loser(image_id: sa.ColumnElement[int]) -> sa.Exists:
     return sa.exists().where(loser.level == "image", loser.member_id == image_id, loser.keeper_id != image_id)
 
 
+def limits_of(settings: Settings) -> Limits:
+    """Limits within which pictures are decoded: what inspection let through, later stages take too."""
+    from tamis.vision.decode import Limits  # noqa: PLC0415 - decoders load in the workers
+
+    return Limits(max_pixels=settings.inspect.max_pixels)
+
+
 def render_settings(settings: Settings) -> str:
     """What a rendering of a region depends on besides its raw box."""
     return f"margin={settings.detect.margin!r}, square={settings.detect.square!r}"
@@ -91,5 +100,5 @@ def read_crop(context: Context, subject: ChosenSubject) -> NDArray[np.uint8]:
     detect = context.settings.detect
     size_wh = (subject.width, subject.height)
     left, top, right, bottom = expand(subject.box_xyxy, size_wh, detect.margin, 1.0 if detect.square else None)
-    picture = decode_rgb(context.blobs.get(subject.sha256))
+    picture = decode_rgb(context.blobs.get(subject.sha256), limits=limits_of(context.settings))
     return np.ascontiguousarray(picture[top:bottom, left:right])
