@@ -229,8 +229,8 @@ def _load(folder: Path, loader: str, threads: int | None, *, trusted: bool) -> t
         raise UserError(f"model {folder} holds no weights: put model.safetensors there")
     if not is_safe and not trusted:
         raise UserError(
-            f"the weights in {folder} are a pickle, which can run code when it is loaded: set trust_pickle = true if "
-            "you trust where they come from, or save the model as safetensors"
+            f"the weights in {folder} are a pickle, which can run code when it is loaded: give --trust-pickle, or set "
+            "trust_pickle = true, if you trust where they come from; or save the model as safetensors"
         )
     # Unless told otherwise by this variable, the library asks the hub also for what lies in the folder.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")

@@ -54,8 +54,8 @@ class UltralyticsDetector:
             raise UserError(f"model file {path} not found; put the weights there or correct the path")
         if not trusted:
             raise UserError(
-                f"model {path} is a pickle, which can run code when it is loaded: set detect.trust_pickle = true if "
-                "you trust where it comes from, or export it to ONNX"
+                f"model {path} is a pickle, which can run code when it is loaded: give --trust-pickle, or set "
+                "detect.trust_pickle = true, if you trust where it comes from; or export it to ONNX"
             )
         self.path = path
         self.options = options
