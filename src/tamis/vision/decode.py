@@ -86,8 +86,8 @@ _DENOMINATORS = (8, 4, 2)
 _MAX_SCANS = 500
 
 
-#: Freed memory that is kept for the next picture, in bytes.
-_KEPT_BYTES = 16 * 2**20
+#: Freed memory that is kept for the next picture, in bytes: those of pictures at full size would add up to gigabytes.
+_KEPT_BYTES = 2 * 2**20
 
 
 @cache
