@@ -37,9 +37,9 @@ from benchmarks.planted import Row, generate, watermarked
 from benchmarks.rules import default_data
 from tamis.vision.clusters import Clustering
 from tamis.vision.columns import Signature
-from tamis.vision.copies import Picture
+from tamis.vision.copies import FRAME_SIDE, Picture
 from tamis.vision.dedupe import DedupeSettings, dedupe_folder
-from tamis.vision.duplicates import Search, find_candidates, in_blocks, screen, verify_candidates
+from tamis.vision.duplicates import CACHED_PICTURES, Search, find_candidates, in_blocks, screen, verify_candidates
 from tamis.vision.inspect import sign_image, small_picture
 
 Groups = list[set[str]]
@@ -167,7 +167,11 @@ def print_verification(folder: Path) -> None:
     times.append(clock())
     candidates = in_blocks(screen(proposals, glances.__getitem__))
     times.append(clock())
-    picture = lru_cache(800)(lambda index: Picture(small_picture(paths[index].read_bytes())))
+
+    @lru_cache(CACHED_PICTURES)
+    def picture(index: int) -> Picture:
+        return Picture(small_picture(paths[index].read_bytes(), limits, FRAME_SIDE)).lean()
+
     verify_candidates(candidates, picture)
     times.append(clock())
     names = ("sign", "propose", "screen", "verify, decoding included")
