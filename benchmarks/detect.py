@@ -22,7 +22,6 @@ from typing import Any, Protocol
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from benchmarks.rules import default_data
@@ -67,12 +66,13 @@ class Contender(Protocol):
 
 
 class Tamis:
-    """tamis as `tamis detect` runs it, a picture a core; for ONNX the time inside the network is taken."""
+    """tamis as `tamis detect` runs it; for ONNX a picture a core, and the time inside the network is taken."""
 
     def __init__(self, weights: Path, threads: int) -> None:
         options = DetectorOptions(min_score=FLOOR)
-        self.threads = threads
-        self.detector = open_detector(str(weights), Path(), options, threads=1, trusted=True)
+        self.threads = threads if weights.suffix == ".onnx" else 1
+        inside = 1 if weights.suffix == ".onnx" else threads
+        self.detector = open_detector(str(weights), Path(), options, threads=inside, trusted=True)
         self.inside = Cost()
         if isinstance(self.detector, OnnxDetector):
             self.detector._run = self._timed(self.detector._run)  # type: ignore[method-assign]
@@ -95,7 +95,6 @@ class Tamis:
             found = self.detector.detect([picture.image_rgb])[0]
             return np.column_stack([found.boxes_xyxy, found.scores, found.class_ids])
 
-        torch.set_num_threads(1)  # one setting for all models of this process
         names = [str(path) for path in paths]
         if self.threads > 1:
             rows = map_pictures(Path("/"), names, look, threads=self.threads)
@@ -122,14 +121,14 @@ class Ultralytics:
     """ultralytics' predict in stream mode."""
 
     def __init__(self, weights: Path, threads: int) -> None:
+        import torch
         from ultralytics.models import YOLO
 
-        self.threads = threads
+        torch.set_num_threads(threads)
         self.model: Any = YOLO(str(weights), task="detect")
 
     def detect(self, paths: list[Path]) -> Boxes:
         """Return boxes by path."""
-        torch.set_num_threads(self.threads)
         options: dict[str, Any] = {"conf": FLOOR, "iou": 0.7, "stream": True, "verbose": False, "device": "cpu"}
         with tempfile.TemporaryDirectory() as folder:
             listing = Path(folder) / "photos.txt"  # a list of paths would be taken as one batch

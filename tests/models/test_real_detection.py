@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +10,7 @@ import pytest
 from tests.models.agreement import assert_agree, offline_ultralytics
 from tests.realdata import data_folder
 
-from tamis.models.onnx_detector import DEFAULT_OPTIONS, OnnxDetector
-from tamis.models.protocols import Detections
-from tamis.models.registry import open_detector_for_cores
+from tamis.models.onnx_detector import OnnxDetector
 from tamis.models.ultralytics_detector import UltralyticsDetector
 from tamis.vision.decode import decode_rgb
 
@@ -73,30 +68,3 @@ def test_checkpoint_gives_what_ultralytics_gives() -> None:
         table = theirs.boxes.data.numpy()
         assert len(table) == len(ours)
         assert_agree(ours, table[:, :4], table[:, 4:6], 0.06)
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_threads_share_a_checkpoint_without_mixing_their_pictures() -> None:
-    weights = data_folder("weights", "yolov8n_coco.pt")
-    pictures = [decode_rgb(path.read_bytes()) for path, _ in photos()[::60]]
-    pictures = [picture[: 540 - 40 * (number % 4)] for number, picture in enumerate(pictures)]
-    one = UltralyticsDetector(weights, threads=1, trusted=True)
-    alone = [one.detect([picture])[0] for picture in pictures]
-    detector, threads = open_detector_for_cores(
-        str(weights), Path(), DEFAULT_OPTIONS, trusted=True, pictures=len(pictures)
-    )
-    assert threads == (os.cpu_count() or 1)
-    gate = threading.Barrier(3)
-
-    def look(numbers: range) -> list[Detections]:
-        gate.wait()
-        return [detector.detect([pictures[number]])[0] for number in numbers]
-
-    with ThreadPoolExecutor(3) as pool:
-        parts = list(pool.map(look, [range(start, len(pictures), 3) for start in range(3)]))
-    assert sum(map(len, parts)) == len(pictures)
-    for start, part in enumerate(parts):
-        for expected, found in zip(alone[start::3], part, strict=True):
-            np.testing.assert_allclose(found.boxes_xyxy, expected.boxes_xyxy, atol=0.01)
-            np.testing.assert_allclose(found.scores, expected.scores, atol=1e-4)
-            assert found.class_names == expected.class_names

@@ -65,9 +65,10 @@ def open_detector_for_cores(
     """
     cores = os.cpu_count() or 1
     path = find_model(spec, folder)
-    if path.is_file() and 1 < cores <= pictures:
-        detector = _open_file(path, options, 1, trusted)
-        return detector, 1 if detector.on_accelerator else cores
+    if path.suffix.lower() == ".onnx" and 1 < cores <= pictures:
+        detector = OnnxDetector(path, options, threads=1)
+        if not detector.on_accelerator:
+            return detector, cores
     return _open(path, options, None, trusted), 1
 
 

@@ -6,9 +6,7 @@ import importlib.util
 import os
 import pickle
 import tempfile
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -36,7 +34,7 @@ _LOADING_FAILURES = (
 
 
 class UltralyticsDetector:
-    """A YOLO or RT-DETR checkpoint. Threads that call it at once run networks of their own, over the same weights.
+    """A YOLO or RT-DETR checkpoint; one object a process, not shared between threads.
 
     Raises:
         UserError: the file is missing, not trusted or no detector, or ultralytics is not installed.
@@ -60,7 +58,6 @@ class UltralyticsDetector:
         self.path = path
         self.options = options
         self._model = load_checkpoint(path, threads)
-        self._threads, self._free, self._lending = threads, [self._model], threading.Lock()
         if self._model.task not in _TASKS:
             raise UserError(f"model {path} is made for the task {self._model.task}, not for {' or '.join(_TASKS)}")
 
@@ -75,14 +72,9 @@ class UltralyticsDetector:
         return tuple(str(self._model.names[index]) for index in range(len(self._model.names)))
 
     @property
-    def on_accelerator(self) -> bool:
-        """Whether the network runs elsewhere than on the processor."""
-        return bool(self._model.device.type != "cpu")
-
-    @property
     def batch(self) -> int:
         """How many pictures at once make the best of the machine."""
-        return _BATCH if self.on_accelerator else 1
+        return 1 if self._model.device.type == "cpu" else _BATCH
 
     @cached_property
     def digest(self) -> str:
@@ -122,39 +114,15 @@ class UltralyticsDetector:
         best = [int(row.argmax()) if row.size and row.max() >= 0.5 else None for row in overlaps]
         return [None if index is None else masks[index] for index in best]
 
-    @contextmanager
-    def _borrowed(self) -> Iterator[Any]:
-        """A model that no other thread uses: predictors, and the heads of some networks, keep the picture under way."""
-        if self._threads:
-            import torch  # noqa: PLC0415 - heavy
-
-            torch.set_num_threads(self._threads)  # OpenMP counts for each thread anew
-        with self._lending:
-            model = self._free.pop() if self._free else self._twin()
-        try:
-            yield model
-        finally:
-            self._free.append(model)
-
-    def _twin(self) -> Any:
-        """Another model of the file, over the weights of the first."""
-        twin = load_checkpoint(self.path, None)
-        shared = dict(self._model.model.named_parameters())
-        for name, weights in twin.model.named_parameters():
-            if name in shared and shared[name].shape == weights.shape:
-                weights.data = shared[name].data
-        return twin
-
     def _predict(self, images_rgb: list[ImageRGB], with_masks: bool) -> list[Detections]:
-        with self._borrowed() as model:
-            results = model.predict(
-                [np.ascontiguousarray(image[..., ::-1]) for image in images_rgb],
-                conf=self.options.min_score,
-                iou=self.options.max_iou,
-                max_det=self.options.max_objects,
-                retina_masks=with_masks,
-                verbose=False,
-            )
+        results = self._model.predict(
+            [np.ascontiguousarray(image[..., ::-1]) for image in images_rgb],
+            conf=self.options.min_score,
+            iou=self.options.max_iou,
+            max_det=self.options.max_objects,
+            retina_masks=with_masks,
+            verbose=False,
+        )
         return [self._detections(result, image, with_masks) for result, image in zip(results, images_rgb, strict=True)]
 
     def _detections(self, result: Any, image_rgb: ImageRGB, with_masks: bool) -> Detections:
