@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import httpx
 import pytest
 
 from tamis.annotate.server import serving
 from tamis.project import Project
+from tests.annotate.browser import chromium
 from tests.annotate.factory import SETTINGS, Made, fill
 from tests.conftest import MakeProject
 
 Connect = Callable[[str], httpx.Client]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A Chromium that the tests of a module share."""
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -14,7 +13,7 @@ from tamis.annotate.server import serving
 from tamis.database import reading, writing
 from tamis.project import Project
 from tamis.stages.comparisons import agreed, read_said, select_said
-from tests.annotate.browser import Watched, chromium
+from tests.annotate.browser import Watched
 from tests.annotate.conftest import Connect
 from tests.annotate.factory import SETTINGS, Made, fill
 from tests.annotate.test_api import get, post
@@ -132,12 +131,6 @@ def test_wrong_pairs_are_refused(anna: httpx.Client, project: Project, made: lis
     )
     post(anna, "/api/copies", {**step, "first": names[0], "second": "x"}, 422)
     assert rows_of(project) == []
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.mark.browser

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -18,7 +17,7 @@ from tamis.annotate.signin import add_person
 from tamis.annotate.survey import Survey, Surveyor
 from tamis.config import Settings
 from tamis.project import Project
-from tests.annotate.browser import Watched, chromium
+from tests.annotate.browser import Watched
 from tests.annotate.factory import SETTINGS, Made
 
 HEADER = "x-tamis-settings"
@@ -149,12 +148,6 @@ def test_strangers_learn_nothing_of_the_settings(project: Project, made: list[Ma
         assert HEADER not in client.get("/api/dashboard").headers
         client.post("/api/session", json={"name": "anna", "password": "a long password"}).raise_for_status()
         assert "line 2" in problem(client.get("/api/project"))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.mark.browser

@@ -15,19 +15,13 @@ from tamis.annotate.signin import add_person
 from tamis.crawl.history import ItemChange, record
 from tamis.database import reading, writing
 from tamis.project import Project
-from tests.annotate.browser import Watched, chromium
+from tests.annotate.browser import Watched
 from tests.annotate.factory import SETTINGS, Made, fill
 from tests.conftest import MakeProject
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 Visit = Callable[..., Watched]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture

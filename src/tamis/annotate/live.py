@@ -58,7 +58,8 @@ class Live:
             settings = with_thresholds(load_settings(project.folder), project.folder)
         except UserError as error:
             told = str(error).replace(f"{self._path.parent}{os.sep}", "") if stamp else f"{FILE_NAME} is missing"
-            self._problem = f"{told}. The settings from before hold until it is mended."
+            told += "" if told.endswith("?") else "."
+            self._problem = f"{told} The settings from before hold until it is mended."
             return
         fixed = {name: getattr(project.settings.project, name) for name in _FIXED}
         later = [f"project.{name}" for name, value in fixed.items() if getattr(settings.project, name) != value]
