@@ -58,7 +58,7 @@ $(UV):
 
 .venv/%.ready: $(UV) pyproject.toml requirements.lock
 	$(MESSAGE) "installing tamis[$*] (with torch it takes a minute or two the first time)"
-	@$(UV) pip install -q --python $(BIN)/python -c requirements.lock -e '.[$*]'
+	@$(UV) pip install -q --compile-bytecode --python $(BIN)/python -c requirements.lock -e '.[$*]'
 	@touch $@
 
 .PRECIOUS: .venv/%.ready $(UV)

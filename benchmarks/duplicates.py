@@ -1,6 +1,6 @@
 """Precision and recall of duplicate search for each kind of edit, on labelled and on planted copies.
 
-    python -m benchmarks.duplicates [--data FOLDER] [--images N] [--cache FOLDER] [--seed N] [--peers TOOL,...]
+    python -m benchmarks.duplicates [--data FOLDER] [--images N] [--cache FOLDER] [--seed N] [--more] [--peers TOOL,...]
 
 On the labelled copies of the real data a copy counts as found when it is in one cluster with an original of its group.
 On the planted corpus (`benchmarks.planted`) all pairs of one shot count, found where both are in one cluster; a pair of
@@ -33,14 +33,16 @@ import cv2
 import numpy as np
 
 from benchmarks.duplicatepeers import TOOLS
-from benchmarks.planted import Row, generate, watermarked
+from benchmarks.edits import watermarked
+from benchmarks.planted import Row, generate
 from benchmarks.rules import default_data
 from tamis.vision.clusters import Clustering
 from tamis.vision.columns import Signature
 from tamis.vision.copies import FRAME_SIDE, Picture
 from tamis.vision.dedupe import DedupeSettings, dedupe_folder
-from tamis.vision.duplicates import CACHED_PICTURES, Search, find_candidates, in_blocks, screen, verify_candidates
+from tamis.vision.duplicates import CACHED_PICTURES, in_blocks, screen, verify_candidates
 from tamis.vision.inspect import sign_image, small_picture
+from tamis.vision.proposals import Search, find_candidates
 
 Groups = list[set[str]]
 
@@ -232,6 +234,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=4000, help="pictures of the planted corpus; 0 leaves it out")
     parser.add_argument("--cache", type=Path, help="folder to keep the corpus in; default: a temporary one")
     parser.add_argument("--seed", type=int, default=0, help="of the planted corpus")
+    parser.add_argument("--more", action="store_true", help="plant other edits")
     parser.add_argument("--peers", default=",".join(TOOLS), help="other tools to run, by comma; empty: none")
     options = parser.parse_args()
     cv2.setNumThreads(1)
@@ -240,8 +243,8 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as temporary:
         home = options.cache or Path(temporary)
-        folder = home / f"planted-{options.images}-{options.seed}"
-        rows = generate(folder, options.data, options.images, options.seed)
+        folder = home / f"planted{'-more' if options.more else ''}-{options.images}-{options.seed}"
+        rows = generate(folder, options.data, options.images, options.seed, more=options.more)
         print_planted("tamis on planted copies", rows, *run_ours(folder, DedupeSettings()))
         for tool in filter(None, options.peers.split(",")):
             found = run_peer(tool, folder)

@@ -4,8 +4,9 @@ python -m benchmarks.inspection [FOLDER] [--images N] [--sides PIXELS ...]
 
 Each long side (0: as the files are) is measured in turn. First on one core, in time of the processor: bare decoders at
 the scale of the inspection and in full, the inspection, and the single hash of imagehash and imagededup. Then a whole
-folder with two processes, start-up included: `inspect` beside imagededup's PHash encoding and cleanvision. Peers are
-used where they are installed, here or in the interpreter that TAMIS_PEER_PYTHON names.
+folder with two processes: `inspect`, with and without their start, beside imagededup's PHash encoding and cleanvision,
+which fork theirs from what is loaded. Peers are used where they are installed, here or in the interpreter that
+TAMIS_PEER_PYTHON names.
 """
 
 from __future__ import annotations
@@ -174,10 +175,16 @@ def inspect_files(paths: Sequence[Path]) -> int:
     return sum(record.readable for record in inspect_images((1, path.read_bytes()) for path in paths))
 
 
-def inspect_folder(folder: Path) -> int:
+def show_inspected(folder: Path, count: int) -> None:
+    """Inspect a folder twice: with two processes that are yet to be started, then with the same ones."""
     paths = sorted(folder.glob("*.jpg"))
+    parts = [paths[start : start + 32] for start in range(0, len(paths), 32)]
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        return sum(pool.map(inspect_files, [paths[start : start + 32] for start in range(0, len(paths), 32)]))
+        for when in ("start of processes included", "processes running"):
+            start = time.perf_counter()
+            sum(pool.map(inspect_files, parts))
+            speed = count / (time.perf_counter() - start)
+            print(f"  {f'folder: inspect, {when}':44} {speed:8.0f} images/s", flush=True)
 
 
 def write_pictures(sources: Sequence[bytes], folder: Path, side: int, count: int) -> None:
@@ -213,10 +220,17 @@ def measure(sources: Sequence[bytes], side: int, count: int) -> None:
         }
         for name, speed in on_one_core(works, pictures):
             show(name, speed)
-        batch: dict[str, Work] = {"inspect": lambda _: list(inspect_images((1, data) for data in pictures))}
+        thumbnails: list[bytes] = []
+        batch: dict[str, Work] = {
+            "inspect": lambda _: list(inspect_images((1, data) for data in pictures)),
+            "inspect, thumbnails too": lambda _: list(
+                inspect_images(((1, data) for data in pictures), shown=lambda _, jpeg: thumbnails.append(jpeg))
+            ),
+        }
         for name, speed in on_one_core(batch, pictures[:1]):
             show(name, speed * len(pictures))
-        show_folder("folder: inspect", count, lambda: inspect_folder(folder))
+        print(f"  a thumbnail has {sum(map(len, thumbnails)) / len(thumbnails) / 1000:.1f} kB on average")
+        show_inspected(folder, count)
         python = os.environ.get("TAMIS_PEER_PYTHON", sys.executable)
         subprocess.run([python, __file__, "--peers-only", str(folder)], check=True, stderr=subprocess.DEVNULL)
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from tamis.database import writing
-from tamis.engine.runner import context_of
+from tamis.engine.run import context_of
 from tamis.engine.stage import Stage
 from tamis.project import Project
 
@@ -62,9 +62,9 @@ class Dialect:
             case "sqlite":
                 return f"randomblob({PARTS})"
             case "postgresql":
-                return "decode(" + " || ".join(["md5(random()::text)"] * (PARTS // 16 + 1)) + ", 'hex')"
+                return f"decode(left({' || '.join(['md5(random()::text)'] * (PARTS // 16 + 1))}, {2 * PARTS}), 'hex')"
             case _:
-                return "unhex(concat(" + ", ".join(["md5(rand())"] * (PARTS // 16 + 1)) + "))"
+                return f"unhex(left(concat({', '.join(['md5(rand())'] * (PARTS // 16 + 1))}), {2 * PARTS}))"
 
     def boolean(self, condition: str) -> str:
         """A condition as a value."""

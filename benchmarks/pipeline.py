@@ -21,8 +21,9 @@ import sys
 import tempfile
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from importlib.util import find_spec
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -31,7 +32,8 @@ from numpy.typing import NDArray
 
 from tamis.database import reading, writing
 from tamis.engine.executor import Workshop
-from tamis.engine.runner import run_stage, worker_count
+from tamis.engine.run import worker_count
+from tamis.engine.runner import run_stage
 from tamis.engine.writers import append_labels
 from tamis.modelling import snapshot_folder, train_model, train_settings
 from tamis.pipeline import STAGES, run_pipeline
@@ -84,7 +86,8 @@ def main() -> None:
     photos = make_photos(given.photos, given.count)
     with tempfile.TemporaryDirectory(prefix="tamis-pipeline-") as work:
         folder = Path(work)
-        model = trained(folder / "training", given.photos / "model")
+        with ProcessPoolExecutor(1, get_context("spawn")) as apart:  # what training keeps in memory is not of the run
+            model = apart.submit(trained, folder / "training", given.photos / "model").result()
         project = make_project(folder / "project", photos, given.workers, model)
         command = [sys.executable, "-m", "benchmarks.pipeline", "--watch", str(os.getpid())]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as watch:

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from PIL import Image
 
 from tamis import schema
 from tamis.cli import run
 from tamis.database import insert_new, writing
+from tamis.display import printable
 from tamis.engine.lease import held
 from tamis.project import open_project
 from tests.conftest import MakeProject
@@ -91,8 +93,6 @@ def test_a_store_that_cannot_be_written(project: Path, capsys: pytest.CaptureFix
 def test_a_full_disk_while_writing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pictures = project / "pictures" / "car"
     pictures.mkdir(parents=True)
-    from PIL import Image
-
     Image.new("RGB", (80, 60), "red").save(pictures / "a.png")
     with (project / "tamis.toml").open("a") as file:
         file.write('[source.own]\nkind = "folder"\naddress = "pictures"\n')
@@ -159,6 +159,30 @@ def test_an_override_that_there_is_not(project: Path, capsys: pytest.CaptureFixt
     assert "--set speed=9: give NAME=VALUE with one of" in line
 
 
+def test_names_that_are_no_text_stay_valid_json_and_on_their_line(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"pictures\xff")
+    folder.mkdir()
+    names = [b"caf\xe9.jpg", b"red\x1b[31m.jpg", b"two\nlines.jpg"]
+    for name in names:
+        (folder / os.fsdecode(name)).write_bytes(b"no picture")
+    Image.new("RGB", (80, 60)).save(folder / "a.jpg")
+    sizes = ["report", "sizes", "--folder", str(folder), "--out", str(tmp_path / "sizes.html")]
+    for command in (["dedupe", str(folder)], sizes):
+        call = [sys.executable, "-m", "tamis", *command]
+        told = subprocess.run([*call, "--json"], capture_output=True, timeout=60, check=True).stdout
+        document = json.loads(told.decode("utf-8", "strict"))
+        rows = document.get("unreadable_files", document["unreadable"])
+        assert [os.fsencode(row["file"]) for row in rows] == names
+        shown = subprocess.run(call, capture_output=True, timeout=60, check=True).stdout.decode("utf-8", "strict")
+        lines = [line.split(": ")[1] for line in shown.splitlines() if line.startswith("unreadable: ")]
+        assert lines == [r"caf\xe9.jpg", r"red\x1b[31m.jpg", r"two\nlines.jpg"]
+
+
+def test_names_are_shown_on_one_line() -> None:
+    assert printable("Zoë\u00a0\U0001f600 a b") == "Zoë\u00a0\U0001f600 a b"
+    assert printable("a\nb\tc\x7f\x9b\u2028\udcff\ud800\\") == r"a\nb\tc\x7f\x9b\u2028\xff\ud800" + "\\"
+
+
 def test_ctrl_c_ends_with_130(project: Path) -> None:
     command = [sys.executable, "-c", _INTERRUPTED, str(project)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
@@ -182,13 +206,13 @@ with writing(project.engine) as connection:
     rows = [{"sha256": f"{n:064x}", "size": 1, "first_seen": 0.0} for n in range(8)]
     insert_new(connection, schema.image, rows)
 project.close()
-before = runner._commit
+before = runner.commit
 def commit(run_, batches):
     before(run_, batches)
     if batches:
-        runner._commit = before
+        runner.commit = before
         os.kill(os.getpid(), signal.SIGINT)
-runner._commit = commit
+runner.commit = commit
 runner.COMMIT_SECONDS = 0.0
 sys.exit(run(["run", "inspect", "--project", str(folder)]))
 """

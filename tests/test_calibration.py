@@ -13,10 +13,10 @@ import sqlalchemy as sa
 from tamis import schema
 from tamis.calibration import set_number, write_threshold
 from tamis.cli import run
-from tamis.config import load_settings
 from tamis.database import writing
 from tamis.errors import ProjectError
 from tamis.project import Project
+from tamis.settingsfile import load_settings
 from tests.conftest import MakeProject
 from tests.stages.test_copies import say
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from tamis.config import Settings, load_settings, parse_settings
+from tamis.config import Settings
 from tamis.errors import ProjectError, UserError
+from tamis.settingsfile import load_settings, parse_settings
 from tamis.templates import add_source, create_project, templates
 
 
@@ -22,6 +23,7 @@ def test_an_empty_file_has_all_defaults() -> None:
         ("[detct]\nmodel = 'x'\n", r"line 1: unknown key 'detct'; did you mean 'detect'\?"),
         ("[detect]\nmin_score = 1.5\n", r"line 2: detect.min_score: .*less than or equal to 1"),
         ('[detect]\nchoose = "biggest"\n', r"line 2: detect.choose: .*'largest', 'central', 'best' or 'all'"),
+        ('[detect]\naspect = "4:0"\n', r"line 2: detect.aspect: .*'4:0' is no aspect such as 4:3 or 1"),
         ("[source.shop]\nkind = 'site'\n", r"line 1: source.shop.address: field required"),
         ("[attribute.view]\ntype = 'choise'\n", r"attribute view: type 'choise' is none of choice, flag"),
         ("[attribute.verdict]\nclasses = ['a']\n", r"the name is taken"),
@@ -49,6 +51,21 @@ def test_only_settings_that_compute_change_the_fingerprint() -> None:
     base = parse_settings("").detect.fingerprint()
     assert parse_settings("[detect]\nmin_score = 0.9\nmargin = 0.3\n").detect.fingerprint() == base
     assert parse_settings("[detect]\nfloor = 0.1\n").detect.fingerprint() != base
+
+
+@pytest.mark.parametrize(
+    ("lines", "aspect"),
+    [
+        ("", None),
+        ("square = true", 1.0),
+        ('aspect = "4:3"', 4 / 3),
+        ("aspect = 1.5", 1.5),
+        ("aspect = 0", None),
+        ('square = true\naspect = "3:4"', 0.75),
+    ],
+)
+def test_the_aspect_of_crops(lines: str, aspect: float | None) -> None:
+    assert parse_settings(f"[detect]\n{lines}\n").detect.crop_aspect == aspect
 
 
 def test_every_setting_is_explained_and_says_whether_it_computes() -> None:

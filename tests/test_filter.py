@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from PIL import Image
 
 from tamis import schema
+from tamis.config import UNREACHABLE
 from tamis.database import reading, writing
 from tamis.dataset.verdicts import verdicts
 from tamis.engine.runner import run_stage
@@ -45,10 +46,11 @@ def write(folder: Path, precision: float) -> Path:
     return folder
 
 
-def write_model(folder: Path) -> Path:
-    """A model whose held-out answers are right from 0.6 of the wanted on, and one in two between 0.3 and 0.6."""
+def write_model(folder: Path, least_right: float = 0.6) -> Path:
+    """A model whose held-out answers are right from 0.6 of the wanted on, and one in two from there down to 0.3."""
     folder.mkdir(parents=True)
-    wanted = np.concatenate([np.linspace(0.99, 0.6, 40), np.linspace(0.59, 0.3, 20), np.linspace(0.2, 0.01, 40)])
+    unsure = np.linspace(least_right - 0.01, 0.3, 20)
+    wanted = np.concatenate([np.linspace(0.99, least_right, 40), unsure, np.linspace(0.2, 0.01, 40)])
     shares = np.stack([wanted * 0.6, wanted * 0.4, 1 - wanted], axis=1)
     truth = np.where((np.arange(100) < 40) | ((np.arange(100) < 60) & (np.arange(100) % 2 == 0)), 0, 2)
     held = HeldOut(VIEWS, shares, truth.astype(np.int64), np.arange(100) // 2)
@@ -95,9 +97,31 @@ def test_several_wanted_classes_count_together_and_a_moved_precision_changes_ver
     assert given(0.7) == ["keep", "keep", "reject"]
 
 
+def test_a_precision_that_no_threshold_reaches_keeps_nothing_however_sure_the_model_is(tmp_path: Path) -> None:
+    write_model(tmp_path / "models" / "view-1")
+    folder = write(tmp_path, 0.99)
+    (folder / "tamis.toml").write_text(
+        SETTINGS.format(precision=0.99).replace("[attribute", "surely = true\n[attribute")
+    )
+    project = open_project(folder)
+    found = filter_triage(project.settings, project.folder)
+    assert found is not None
+    assert found.keep is None
+    with writing(project.engine) as connection:
+        world = World(connection)
+        _, region = world.shot()
+        shares = {"front": 0.7, "quarter": 0.3, "rear": 0.0}
+        world.claim(
+            "front", region=region, attribute="view", who="model", actor="view-1", confidence=1.0,
+            evidence=json.dumps(shares),
+        )  # fmt: skip
+        (one,) = verdicts(connection, project.settings)
+    assert one.verdict == "questionable"
+
+
 def test_without_a_model_that_can_tell_nothing_is_kept_and_the_run_says_why(tmp_path: Path) -> None:
     project = open_project(write(tmp_path, 0.9))
-    assert (project.settings.classify.keep_from, project.settings.classify.reject_below) == (1.0, 0.0)
+    assert (project.settings.classify.keep_from, project.settings.classify.reject_below) == (UNREACHABLE, 0.0)
     with pytest.raises(UserError, match="no model folder"):
         filter_triage(project.settings, project.folder)
     with pytest.raises(UserError, match="no model folder"):

@@ -119,3 +119,18 @@ def _write_durably(temporary: str, target: str, data: bytes) -> None:
         handle.flush()
         os.fsync(handle.fileno())
     Path(temporary).replace(target)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that it is there whole or not at all, though it may be lost when the power fails.
+
+    Raises:
+        OSError: the disk is full, or the folder may not be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{uuid4().hex}.part")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -11,11 +11,11 @@ import numpy as np
 import sqlalchemy as sa
 
 from tamis import schema
-from tamis.config import FILE_NAME, parse_settings
 from tamis.database import reading
 from tamis.errors import ProjectError, UserError
 from tamis.project import Project
 from tamis.records import Level
+from tamis.settingsfile import FILE_NAME, parse_settings
 from tamis.stages.comparisons import agreed, read_said, select_said
 from tamis.vision.clusters import Clustering
 from tamis.vision.threshold import Step, choose_step, threshold_steps

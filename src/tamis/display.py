@@ -1,8 +1,12 @@
-"""How numbers, times and tables are shown to people."""
+"""How numbers, times, names and tables are shown to people."""
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
+
+#: Kinds of characters that break a line, steer a terminal or are no text: controls, surrogates, separators.
+_UNPRINTABLE = frozenset(("Cc", "Cs", "Zl", "Zp"))
 
 
 def progress_text(done: int, total: int | None, seconds: float) -> str:
@@ -22,9 +26,21 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
+def printable(text: str) -> str:
+    r"""Return text that stays on its line: what breaks it becomes an escape like `\n`, bytes of file names `\xff`."""
+    if text.isprintable():
+        return text
+    return "".join(_escape(one) if unicodedata.category(one) in _UNPRINTABLE else one for one in text)
+
+
+def _escape(character: str) -> str:
+    byte = ord(character) - 0xDC00  # PEP 383: bytes of names that are no UTF-8
+    return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else character.encode("unicode_escape").decode("ascii")
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     """Return lines of aligned columns; numbers stand right."""
-    cells = [[str(cell) for cell in row] for row in rows]
+    cells = [[printable(str(cell)) for cell in row] for row in rows]
     widths = [max(len(line[column]) for line in [list(head), *cells]) for column in range(len(head))]
     numeric = [all(_is_number(line[column]) for line in cells) for column in range(len(head))]
 

@@ -7,7 +7,6 @@ TamisError
 ├── RowError             ends the work on one row; the runner records the reason
 │   ├── Skip             nothing to do for this row: an outcome, not a failure
 │   ├── Unreadable       the bytes are no picture that can be used: an outcome, not a failure
-│   ├── Lacking          nothing here reads the bytes: an outcome that is looked at again where something does
 │   └── Retry            may succeed later (time-out, overload): a failure until it does
 └── Interrupted          the user stopped the run: exit code 130
 """
@@ -47,11 +46,10 @@ class Skip(RowError):  # noqa: N818 - named after the action wanted
 
 
 class Unreadable(RowError):  # noqa: N818 - named after the outcome
-    """The bytes cannot be decoded as a picture within the limits."""
+    """The bytes cannot be decoded as a picture within the limits, or by what is installed here.
 
-
-class Lacking(RowError):  # noqa: N818 - named after what is missing
-    """What reads the bytes is not installed here; `records` are written all the same."""
+    `records` are written all the same: what a stage says of such bytes.
+    """
 
     def __init__(self, reason: str, records: Sequence[object] = ()) -> None:
         super().__init__(reason)
@@ -63,4 +61,8 @@ class Retry(RowError):  # noqa: N818 - named after the action wanted
 
 
 class Interrupted(TamisError):  # noqa: N818 - named after what happened
-    """The user asked to stop; all finished work is committed."""
+    """The user asked to stop; all finished work is committed. `then` says what the next run does."""
+
+    def __init__(self, told: str, then: str = "the next run goes on from here") -> None:
+        super().__init__(told)
+        self.then = then

@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from tamis import schema
 from tamis.database import reading, upsert, writing
 from tamis.dataset.manifest import Snapshot, Split
-from tamis.engine.runner import Progress, StageReport, run_stage
+from tamis.engine.run import Progress
+from tamis.engine.runner import StageReport, run_stage
 from tamis.errors import UserError
 from tamis.models.files import is_classifier_file
 from tamis.project import Project

@@ -12,11 +12,15 @@ import sqlalchemy as sa
 from tamis import schema
 from tamis.database import reading, writing
 from tamis.dataset.claims import rows_for
+from tamis.dataset.items import find_items
 from tamis.engine import ledger
+from tamis.engine.collapse import is_undecided
 from tamis.engine.executor import Workshop
 from tamis.engine.extents import Chosen, Plan, Survey
-from tamis.engine.runner import Progress, StageReport, context_of, is_undecided, run_stage
+from tamis.engine.run import Progress, context_of
+from tamis.engine.runner import StageReport, run_stage
 from tamis.engine.stage import Stage
+from tamis.engine.trial import look_ahead
 from tamis.errors import Interrupted, UserError
 from tamis.project import Project
 from tamis.stages.classify import CLASSIFY
@@ -86,7 +90,8 @@ def run_pipeline(
         monitor: how the run shows itself and is stopped.
 
     Raises:
-        UserError: a step or an item that there is none of, or items for a step that takes none.
+        UserError: a step or an item that there is none of, items for a step that takes none, or a model that a step
+            needs and cannot use; nothing is done then.
         Interrupted: the monitor's stop was set; all finished work is committed.
     """
     for name in steps:
@@ -96,8 +101,10 @@ def run_pipeline(
             raise UserError(f"{name} takes no items: only the stages do, {', '.join(stage.name for stage in STAGES)}")
     asked = [name for name in STEPS if name in steps] if steps else _all_steps(project, narrowed=bool(items))
     bounds = Bounds(limit, choose_items(project, items) if items else None)
+    told = look_ahead(project, [stage for stage in STAGES if stage.name in asked])
     with Workshop() as workshop:
-        return [_run_step(project, name, bounds, monitor, workshop) for name in asked]
+        reports = [_run_step(project, name, bounds, monitor, workshop) for name in asked]
+    return [replace(one, warnings=(*one.warnings, *told.get(one.stage, ()))) for one in reports]
 
 
 def _all_steps(project: Project, *, narrowed: bool) -> list[str]:
@@ -111,15 +118,9 @@ def choose_items(project: Project, names: Sequence[str]) -> Chosen:
     Raises:
         UserError: no item has the number or the URL.
     """
-    item, picture = schema.item.c, schema.picture.c
-    found: set[int] = set()
+    picture = schema.picture.c
     with reading(project.engine) as connection:
-        for name in names:
-            is_it = item.id == int(name) if name.isdecimal() else item.url == name
-            ids = connection.execute(sa.select(item.id).where(is_it)).scalars().all()
-            if not ids:
-                raise UserError(f"there is no item {name}: name it by its number or its page's URL")
-            found.update(ids)
+        found = find_items(connection, names)
         shown = rows_for(
             connection,
             lambda part: sa.select(picture.image_id).where(picture.item_id.in_(part), picture.image_id.is_not(None)),
@@ -139,7 +140,11 @@ def _run_step(project: Project, name: str, bounds: Bounds, monitor: Monitor, wor
         report = _network_report(name, crawled.pages, crawled.failures, crawled.seconds, crawled.stopped)
         return replace(report, warnings=tuple(crawled.warnings))
     if name == "download":
-        from tamis.crawl.download import download  # noqa: PLC0415
+        from tamis.crawl.pictures import PictureTable  # noqa: PLC0415
+
+        if not PictureTable(project.engine).count_pending():
+            return _network_report(name, 0, 0, 0.0, False)
+        from tamis.crawl.download import download  # noqa: PLC0415 - with it an HTTP client
 
         got = download(project, limit=limit, progress=progress, stop=stop)
         return _network_report(name, got.requested, got.failures, got.seconds, got.stopped)
@@ -158,7 +163,9 @@ class StageStatus:
     """What is done, pending and failed in a stage.
 
     `pending` is an estimate unless `pending_exact`; `undecided` tells that no row is, but that settings or what people
-    said decide otherwise by now, so that the next run settles the clusters anew.
+    said decide otherwise by now, so that the next run settles the clusters anew. `failures` and `refusals` are the
+    reasons of failed and of unreadable rows, the most frequent first, each with its rows and one subject's id;
+    `warnings` say what of its settings does not fit its model.
     """
 
     stage: str
@@ -173,6 +180,8 @@ class StageStatus:
     seconds: float
     idle: str | None
     failures: tuple[tuple[str, int, int], ...]
+    refusals: tuple[tuple[str, int, int], ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def stage_statuses(project: Project) -> list[StageStatus]:
@@ -185,14 +194,16 @@ def stage_statuses(project: Project) -> list[StageStatus]:
 def _status(project: Project, connection: Any, stage: Stage, totals: dict[str, float]) -> StageStatus:
     idle = stage.idle(project.settings, project.folder)
     survey, undecided = Survey(), False
+    warnings: Sequence[str] = ()
     if idle is None:
         try:
+            warnings = stage.look(context_of(project)) or ()
             fingerprint = stage.fingerprint(context_of(project))
             survey = Plan(stage, project.settings, fingerprint).survey(connection, PATIENCE)
             undecided = is_undecided(connection, stage, project)
         except UserError as error:
             idle = str(error)
-    failed = int(totals.get("failed", 0))
+    failed, unreadable = int(totals.get("failed", 0)), int(totals.get("unreadable", 0))
     return StageStatus(
         stage=stage.name,
         help=stage.help,
@@ -202,10 +213,12 @@ def _status(project: Project, connection: Any, stage: Stage, totals: dict[str, f
         undecided=undecided,
         failed=failed,
         skipped=int(totals.get("skipped", 0)),
-        unreadable=int(totals.get("unreadable", 0)),
+        unreadable=unreadable,
         seconds=totals.get("seconds", 0.0),
         idle=idle,
-        failures=tuple(ledger.failures(connection, stage.name)) if failed else (),
+        failures=tuple(ledger.reasons(connection, stage.name, "failed")) if failed else (),
+        refusals=tuple(ledger.reasons(connection, stage.name, "unreadable")) if unreadable else (),
+        warnings=tuple(warnings),
     )
 
 

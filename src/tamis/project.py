@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine
 
 from tamis.blobs import BlobStore
-from tamis.config import Settings, load_settings
+from tamis.config import UNREACHABLE, Settings
 from tamis.database import check_reachable, open_engine
 from tamis.errors import ProjectError, UserError
 from tamis.migrations import migrate
+from tamis.settingsfile import load_settings
+from tamis.thumbnails import Thumbnails
 
 if TYPE_CHECKING:
     from tamis.vision.triage import Triage
@@ -27,6 +29,11 @@ class Project:
     settings: Settings
     engine: Engine
     blobs: BlobStore
+
+    @property
+    def thumbnails(self) -> Thumbnails:
+        """Where small pictures of the images are kept."""
+        return Thumbnails.of(self.folder)
 
     def path(self, *parts: str) -> Path:
         """A path below the project's folder."""
@@ -86,7 +93,7 @@ def with_thresholds(settings: Settings, folder: Path) -> Settings:
     try:
         found = filter_triage(settings, folder)
     except UserError:
-        thresholds = {"keep_from": 1.0, "reject_below": 0.0}
+        thresholds = {"keep_from": UNREACHABLE, "reject_below": 0.0}
     else:
         if found is None:
             return settings

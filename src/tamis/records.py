@@ -16,6 +16,8 @@ Level = Literal["image", "region"]
 RelationKind = Literal["same_pixels", "recompressed", "edited", "mirrored", "rotated", "same_scene"]
 #: A box of which a better one of its class covers this share is a part of the same object.
 PART_SHARE = 0.9
+#: Two boxes of one picture that overlap this much (IoU) show one object, unless a setting says otherwise.
+SAME_OBJECT = 0.6
 #: Which member of a cluster stays.
 KeeperPolicy = Literal["largest", "sharpest", "cleanest", "first"]
 RegionKind = Literal["whole", "detected", "drawn"]
@@ -29,6 +31,22 @@ def digest(*parts: str | bytes | float | None) -> str:
         state.update(len(raw).to_bytes(8, "little"))
         state.update(raw)
     return state.hexdigest()
+
+
+def aspect_of(given: str | float) -> float:
+    """Return width over height, given as `4:3` or as a number.
+
+    Raises:
+        ValueError: it is no aspect from 1:10 to 10:1.
+    """
+    width, _, height = str(given).partition(":")
+    try:
+        ratio = float(width) / float(height or 1)
+    except (ValueError, ZeroDivisionError):
+        ratio = 0.0
+    if not 0.1 <= ratio <= 10:
+        raise ValueError(f"{given!r} is no aspect such as 4:3 or 1")
+    return ratio
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +71,7 @@ class Inspection:
     entropy: float | None = None
     colourfulness: float | None = None
     text_share: float | None = None
+    border_share: float | None = None
     phash: int | None = None
     phash_mirrored: int | None = None
     dhash: int | None = None
@@ -70,6 +89,14 @@ class Relation:
     kind: RelationKind
     score: float
     distance: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unclustered:
+    """An image or region that stands alone."""
+
+    level: Level
+    member_id: int
 
 
 @dataclass(frozen=True, slots=True)

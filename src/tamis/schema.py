@@ -7,6 +7,7 @@ epoch (UTC); signatures are signed 64-bit integers. `docs/schema.md` is generate
 from __future__ import annotations
 
 from sqlalchemy import (
+    CHAR,
     JSON,
     BigInteger,
     Boolean,
@@ -22,9 +23,10 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
-from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
+#: Bytes that the medium texts and blobs of MySQL hold, a type that it takes for a bound as large.
+_MEDIUM = 2**24 - 1
 #: Bound on the text that one column holds, in characters.
 TEXT_LIMIT = 1_000_000
 
@@ -45,22 +47,20 @@ def _id_type() -> TypeEngine[int]:
 
 def _digest(length: int) -> TypeEngine[str]:
     """A hexadecimal digest, compared byte by byte on every database."""
-    return String(length).with_variant(mysql.CHAR(length, charset="ascii", collation="ascii_bin"), "mysql", "mariadb")
+    return String(length).with_variant(CHAR(length, collation="ascii_bin"), "mysql", "mariadb")
 
 
 def _exact(length: int) -> TypeEngine[str]:
     """A short name whose case and accents count, also where the database would fold them."""
-    return String(length).with_variant(
-        mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
-    )
+    return String(length).with_variant(String(length, collation="utf8mb4_bin"), "mysql", "mariadb")
 
 
 def _long_text() -> TypeEngine[str]:
-    return Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
+    return Text().with_variant(Text(_MEDIUM), "mysql", "mariadb")
 
 
 def _long_bytes() -> TypeEngine[bytes]:
-    return LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
+    return LargeBinary().with_variant(LargeBinary(_MEDIUM), "mysql", "mariadb")
 
 
 def _key(comment: str) -> Column[int]:
@@ -317,6 +317,7 @@ inspection = Table(
     Column("entropy", Double, comment="bits of the luma histogram, 0 to 8"),
     Column("colourfulness", Double, comment="Hasler and Suesstrunk, 0 to about 1"),
     Column("text_share", Double, comment="share of the picture that looks like lettering or a banner"),
+    Column("border_share", Double, comment="share of the picture that plain bands along its edges cover"),
     Column("phash", BigInteger, comment="DCT signature, signed 64-bit"),
     Column("phash_mirrored", BigInteger, comment="DCT signature of the mirrored picture"),
     Column("dhash", BigInteger, comment="gradient signature, signed 64-bit"),

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -15,8 +15,10 @@ from tamis import schema
 from tamis.crawl.rounds import PassCounts, pass_counts
 from tamis.crawl.yields import latest_warnings
 from tamis.database import reading
-from tamis.pipeline import StageStatus, stage_statuses
 from tamis.project import Project
+
+if TYPE_CHECKING:
+    from tamis.pipeline import StageStatus
 
 #: Steps whose failures stand in the rows that they work on.
 _FAILING = {"crawl": schema.page, "download": schema.picture}
@@ -26,7 +28,9 @@ _FAILING = {"crawl": schema.page, "download": schema.picture}
 class ProjectStatus:
     """`inventory` lists (what, how many, parts by outcome); `failures` a step's reasons with their counts.
 
-    `passes` holds the items of each source's latest crawl, `warnings` what its recipe reads less of than before.
+    `unreadable` lists the reasons of the rows that a stage could not read, which are outcomes and no failures.
+    `passes` holds the items of each source's latest crawl, `warnings` what its recipe reads less of than before, and
+    what of the settings does not fit a model.
     """
 
     name: str
@@ -36,6 +40,15 @@ class ProjectStatus:
     passes: Sequence[PassCounts] = ()
     warnings: Sequence[str] = ()
 
+    @property
+    def unreadable(self) -> Mapping[str, Sequence[tuple[str, int]]]:
+        """Stage to the reasons of its unreadable rows with their counts, the most frequent first."""
+        return {
+            stage.stage: [(reason, count) for reason, count, _ in stage.refusals]
+            for stage in self.stages
+            if stage.refusals
+        }
+
     def to_json(self) -> dict[str, Any]:
         """The same as one document."""
         return {
@@ -43,6 +56,7 @@ class ProjectStatus:
             "inventory": {name: {"rows": total} | parts for name, total, parts in self.inventory},
             "stages": [asdict(stage) for stage in self.stages],
             "failures": {step: dict(reasons) for step, reasons in self.failures.items()},
+            "unreadable": {stage: dict(reasons) for stage, reasons in self.unreadable.items()},
             "passes": [asdict(counts) for counts in self.passes],
             "warnings": list(self.warnings),
         }
@@ -52,12 +66,15 @@ def project_status(project: Project) -> ProjectStatus:
     """Return what the project holds, and what is done, pending and failed in each stage."""
     with ThreadPoolExecutor(1) as beside:
         counted = beside.submit(_count_all, project)
+        from tamis.pipeline import stage_statuses  # noqa: PLC0415 - all stages, which load while rows are counted
+
         stages = stage_statuses(project)
         inventory, failures = counted.result()
     for stage in stages:
         if stage.failures:
             failures[stage.stage] = [(reason, count) for reason, count, _ in stage.failures]
-    passes, warnings = pass_counts(project), latest_warnings(project)
+    passes = pass_counts(project)
+    warnings = [*latest_warnings(project), *(line for stage in stages for line in stage.warnings)]
     return ProjectStatus(project.settings.project.name, inventory, stages, failures, passes, warnings)
 
 

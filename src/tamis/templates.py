@@ -7,9 +7,9 @@ from importlib.resources import files
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tamis.config import FILE_NAME, load_settings, parse_settings
 from tamis.crawl.urls import BadUrl, PrivateAddress, check_literal, request_url
 from tamis.errors import ProjectError, UserError
+from tamis.settingsfile import FILE_NAME, load_settings, parse_settings
 
 _EMPTY = """\
 # A tamis project. `docs/settings.md` lists every setting; what is not set here has its default.

@@ -41,12 +41,16 @@ def chromium() -> Iterator[Any]:
 
 
 class Watched:
-    """A page of a browser of its own; `errors` holds what it logged: failed scripts, breaches of the content policy."""
+    """A page of a browser of its own; `errors` holds what it logged: failed scripts, breaches of the content policy.
+
+    Pages change without a fade, as for people who want little motion, unless `options` say otherwise.
+    """
 
     def __init__(self, browser: Any, address: str, person: str, **options: Any) -> None:
         self.address = address
         self.person = person
-        self.context = browser.new_context(viewport={"width": 1280, "height": 720}, **options)
+        options = {"viewport": {"width": 1280, "height": 720}, "reduced_motion": "reduce"} | options
+        self.context = browser.new_context(**options)
         self.page = self.context.new_page()
         self.page.set_default_timeout(15_000)
         self.errors: list[str] = []

@@ -169,3 +169,22 @@ def test_pairs_are_judged_by_keyboard(browser: Any, address: str, project: Proje
         (made[0].image_id, made[2].image_id): False,
         (made[0].image_id, made[1].image_id): True,
     }
+
+
+def test_the_one_that_stays_of_a_cluster_is_told(anna: httpx.Client, project: Project, made: list[Made]) -> None:
+    relate(project, made)
+    pair = get(anna, "/api/copies")["pairs"][0]
+    assert not pair["first"]["keeper"]
+    assert not pair["second"]["keeper"]
+    with writing(project.engine) as connection:
+        first, second = (
+            connection.execute(
+                sa.select(schema.image.c.id).where(schema.image.c.sha256 == pair[side]["id"])
+            ).scalar_one()
+            for side in ("first", "second")
+        )
+        both = {"level": "image", "keeper_id": second, "score": 1.0}
+        rows = [both | {"member_id": first, "kind": "edited"}, both | {"member_id": second, "kind": "keeper"}]
+        connection.execute(sa.insert(schema.cluster), rows)
+    pair = get(anna, "/api/copies")["pairs"][0]
+    assert (pair["joined"], pair["first"]["keeper"], pair["second"]["keeper"]) == (True, False, True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from shutil import rmtree
 from threading import Event
 from typing import Any
 from urllib.parse import unquote
@@ -19,6 +20,7 @@ from tamis.config import Settings
 from tamis.project import Project
 from tests.annotate.browser import Watched
 from tests.annotate.factory import SETTINGS, Made
+from tests.test_filter import write_model
 
 HEADER = "x-tamis-settings"
 
@@ -84,6 +86,19 @@ def test_new_attributes_are_asked(anna: httpx.Client, project: Project) -> None:
     assert sample["asked"] == ["view", "colour", "damaged", "doors"]
     said = {"key": "12345678", "claims": [{"attribute": "doors", "sample": sample["id"], "value": "4"}]}
     assert anna.post("/api/labels", json=said).status_code == 200
+
+
+def test_a_model_that_is_trained_anew_brings_its_thresholds(anna: httpx.Client, project: Project) -> None:
+    filtered = '\n[classify]\nmodel = "models/view-1"\nattribute = "view"\nkeep = ["front"]\nprecision = 0.95\n'
+    write(project, SETTINGS + filtered)
+    versions = [anna.get("/api/project").headers[HEADER]]
+    folder = write_model(project.folder / "models" / "view-1")
+    versions.append(anna.get("/api/project").headers[HEADER])
+    rmtree(folder)
+    write_model(folder, least_right=0.7)
+    versions += [anna.get("/api/project").headers[HEADER] for _ in range(2)]
+    assert len(set(versions[:3])) == 3
+    assert versions[2] == versions[3]
 
 
 @pytest.mark.parametrize(

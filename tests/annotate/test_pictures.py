@@ -13,7 +13,9 @@ from PIL import Image
 from tamis.annotate.pictures import SIZES, DiskCache, Pictures, nearest_size
 from tamis.blobs import BlobMissing, BlobStore
 from tamis.errors import Unreadable
-from tamis.vision.decode import Limits
+from tamis.thumbnails import Thumbnails
+from tamis.vision.decode import DEFAULT_LIMITS, Limits
+from tamis.vision.inspect import THUMBNAIL_SIDE, thumbnail
 
 
 def quarters(width: int, height: int, kind: str = "PNG") -> bytes:
@@ -28,10 +30,14 @@ def quarters(width: int, height: int, kind: str = "PNG") -> bytes:
     return stream.getvalue()
 
 
+def rendered_in(folder: Path, limits: Limits = DEFAULT_LIMITS) -> tuple[BlobStore, Pictures]:
+    blobs = BlobStore(folder / "blobs")
+    return blobs, Pictures(blobs, DiskCache(folder / "cache"), Thumbnails(folder / "thumbnails"), limits)
+
+
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 def test_a_crop_shows_its_part_in_its_size(tmp_path: Path, kind: str) -> None:
-    blobs = BlobStore(tmp_path / "blobs")
-    pictures = Pictures(blobs, DiskCache(tmp_path / "cache"), Limits())
+    blobs, pictures = rendered_in(tmp_path)
     key = blobs.put(quarters(1600, 800, kind))
     for crop, colour in (
         ((0, 0, 800, 400), (255, 0, 0)),
@@ -43,26 +49,41 @@ def test_a_crop_shows_its_part_in_its_size(tmp_path: Path, kind: str) -> None:
             assert shown.width / shown.height == pytest.approx((crop[2] - crop[0]) / (crop[3] - crop[1]), rel=0.02)
             middle = np.asarray(shown.convert("RGB"))[shown.height // 2, shown.width // 2]
             assert np.abs(middle.astype(int) - colour).max() < 12
-    with Image.open(BytesIO(pictures.jpeg(key, None, 256))) as whole:
-        assert whole.size == (256, 128)
+    with Image.open(BytesIO(pictures.jpeg(key, None, 512))) as whole:
+        assert whole.size == (512, 256)
+
+
+def test_small_whole_pictures_are_the_thumbnails_of_inspection(tmp_path: Path) -> None:
+    blobs, pictures = rendered_in(tmp_path)
+    data = quarters(1600, 800)
+    key = blobs.put(data)
+    thumbnails = Thumbnails(tmp_path / "thumbnails")
+    assert pictures.jpeg(key, None, 160) == pictures.jpeg(key, None, THUMBNAIL_SIDE) == thumbnail(data)
+    assert thumbnails.get(key) == thumbnail(data)
+    other = thumbnail(quarters(400, 400))
+    thumbnails.put(key, other)
+    assert pictures.jpeg(key, None, 96) == other
+    thumbnails.path(key).write_bytes(other[:-2])  # torn by a power failure
+    assert pictures.jpeg(key, None, 96) == thumbnail(data) == thumbnails.get(key)
 
 
 def test_small_pictures_are_not_enlarged(tmp_path: Path) -> None:
-    blobs = BlobStore(tmp_path / "blobs")
+    blobs, pictures = rendered_in(tmp_path)
     key = blobs.put(quarters(60, 40))
-    with Image.open(BytesIO(Pictures(blobs, DiskCache(tmp_path / "cache"), Limits()).jpeg(key, None, 512))) as shown:
-        assert shown.size == (60, 40)
+    for size in (160, 512):
+        with Image.open(BytesIO(pictures.jpeg(key, None, size))) as shown:
+            assert shown.size == (60, 40)
 
 
 def test_what_cannot_be_shown_says_so(tmp_path: Path) -> None:
-    blobs = BlobStore(tmp_path / "blobs")
-    pictures = Pictures(blobs, DiskCache(tmp_path / "cache"), Limits(max_pixels=1000))
+    blobs, pictures = rendered_in(tmp_path, Limits(max_pixels=1000))
     with pytest.raises(Unreadable):
         pictures.jpeg(blobs.put(b"<html>not a picture</html>"), None, 160)
     with pytest.raises(Unreadable, match="limit"):
         pictures.jpeg(blobs.put(quarters(200, 200)), None, 160)
-    with pytest.raises(BlobMissing):
-        pictures.jpeg("0" * 64, None, 160)
+    for size in (160, 512):
+        with pytest.raises(BlobMissing):
+            pictures.jpeg("0" * 64, None, size)
 
 
 def test_the_cache_makes_each_file_once_and_drops_the_longest_unused(tmp_path: Path) -> None:

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from tamis.crawl.download import download
 from tamis.crawl.folders import read_folder
 from tamis.crawl.items import FoundItem
+from tamis.crawl.run import crawl
 from tamis.errors import UserError
+from tests.conftest import MakeProject
 from tests.crawl.rude_server import item_page
 from tests.realdata import data_folder
 
@@ -107,3 +111,36 @@ def test_real_listings_find_their_photos_by_number() -> None:
     assert len(found) == 60
     assert sum(len(one.pictures) for one in found.values()) == 539
     assert {one.item.brand for one in found.values()} >= {"Toyota"}
+
+
+def test_hidden_files_pipes_and_pages_that_are_none(tmp_path: Path) -> None:
+    touch(tmp_path, "x/1.jpg", "x/.2.jpg")
+    os.mkfifo(tmp_path / "x" / "pipe.html")
+    os.mkfifo(tmp_path / "x" / "pipe.jpg")
+    (tmp_path / "items.csv").write_text("id,folder\n7,x\n", encoding="utf-8")
+    found = items(tmp_path)
+    assert paths(found["7"]) == ["x/1.jpg", "x/pipe.jpg"]
+
+
+@pytest.mark.parametrize("table", ["", "id,folder\n7,x\n"])
+def test_names_that_are_no_text_are_left_out_and_told(table: str, tmp_path: Path, make_project: MakeProject) -> None:
+    root = tmp_path / "pictures"
+    touch(root, "a.jpg", "x/1.jpg", os.fsdecode(b"caf\xe9.jpg"), os.fsdecode(b"x/\xff.jpg"))
+    touch(root, os.fsdecode(b"other\xff/2.jpg"), os.fsdecode(b"notes\xff.txt"), os.fsdecode(b"page\xff.html"))
+    if table:
+        (root / "items.csv").write_text(table, encoding="utf-8")
+    project = make_project(f'[source.own]\nkind = "folder"\naddress = "{root}"\n')
+    report = crawl(project)
+    assert report.pictures == 2
+    assert report.warnings == [
+        r"source own: 4 files are left out since their names are no UTF-8, such as caf\xe9.jpg: rename them"
+    ]
+
+
+def test_a_pipe_is_no_picture_to_take(tmp_path: Path, make_project: MakeProject) -> None:
+    root = tmp_path / "pictures"
+    touch(root, "a.jpg")
+    os.mkfifo(root / "pipe.jpg")
+    project = make_project(f'[source.own]\nkind = "folder"\naddress = "{root}"\n')
+    crawl(project)
+    assert download(project).outcomes == {"not_found": 1, "not_image": 1}

@@ -204,8 +204,7 @@ def test_report_reads_well(server: RudeServer, tmp_path: Path) -> None:
 
 def test_hosts_that_were_not_asked_for_long_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     from tamis.crawl import polite
-    from tamis.crawl.fetch import Fetched
-    from tamis.crawl.outcomes import OK
+    from tamis.crawl.outcomes import OK, Fetched
 
     class Web:
         async def fetch(self, url: str, **_: object) -> Fetched:

@@ -17,12 +17,12 @@ import pytest
 import sqlalchemy as sa
 
 from tamis import schema
-from tamis.config import DATABASE_VARIABLE
 from tamis.crawl.download import download
 from tamis.crawl.run import crawl
 from tamis.crawl.sources import register_sources
 from tamis.database import reading
 from tamis.project import Project
+from tamis.settingsfile import DATABASE_VARIABLE
 from tests.conftest import MakeProject
 from tests.crawl.rude_server import RudeServer, answer, fixed, item_page, results_page
 from tests.crawl.test_handler import picture, served

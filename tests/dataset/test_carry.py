@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tamis.config import parse_settings
 from tamis.database import open_engine, reading, writing
 from tamis.dataset.carry import waiting_labels
 from tamis.migrations import migrate
+from tamis.settingsfile import parse_settings
 from tests.dataset.world import World
 
 SETTINGS = parse_settings('[detect]\nmodel = "y.onnx"\n')

@@ -207,8 +207,9 @@ def test_a_missing_and_a_broken_image_are_rows_with_a_reason(snapshot: Snapshot,
 def test_a_stopped_export_goes_on(snapshot: Snapshot, tmp_path: Path) -> None:
     stop = Event()
     stop.set()
-    with pytest.raises(Interrupted, match="stopped after 0 of 4 pictures"):
+    with pytest.raises(Interrupted, match="stopped after 0 of 4 files") as stopped:
         export(snapshot, "folders", tmp_path / "out", stop=stop)
+    assert stopped.value.then == "the same command goes on from there"
     assert export(snapshot, "folders", tmp_path / "out").written == 5
 
 
@@ -280,7 +281,7 @@ def test_a_stop_between_sizes_goes_on(snapshot: Snapshot, tmp_path: Path) -> Non
         if done == total:
             stop.set()
 
-    with pytest.raises(Interrupted, match="stopped after 0 of 4 pictures"):
+    with pytest.raises(Interrupted, match="stopped after 0 of 4 files"):
         export_sizes(snapshot, "folders", tmp_path / "out", options, progress=progress, stop=stop)
     reports = export_sizes(snapshot, "folders", tmp_path / "out", options)
     assert (reports["20"].written, reports["30"].written) == (0, 5)

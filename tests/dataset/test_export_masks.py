@@ -157,6 +157,10 @@ def test_the_command_says_what_became_of_samples_without_a_mask(snapshot: Snapsh
     white = run("--out", str(tmp_path / "white"), "--cut-out", "--ground", "#ffffff", "--unmasked", "whole")
     assert "1 exported whole: no mask to cut it out by" in white.output
     assert opened(tmp_path / "white" / "clean" / "front" / f"{0:016x}.jpg")[0, 0].min() > 250
+    masked = run("--out", str(tmp_path / "masked"), "--masks")
+    assert "3 pictures and 3 other files written, 0 files there already" in masked.output
+    again = run("--out", str(tmp_path / "masked"), "--masks")
+    assert "0 files written, 3 pictures and 3 other files there already" in again.output
     for wrong, told in [
         (["--ground", "#ffffff"], "--ground needs --cut-out"),
         (["--cut-out", "--image-format", "jpeg"], "a JPEG has no transparency"),

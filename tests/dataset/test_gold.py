@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tamis import schema
-from tamis.config import Settings, parse_settings
+from tamis.config import Settings
 from tamis.database import open_engine, reading, writing
 from tamis.dataset.claims import Claim
 from tamis.dataset.gold import Gold, decide, resolve_gold, resolve_item_gold
 from tamis.dataset.precision import Measured, measure_precision
 from tamis.labels import Who
 from tamis.migrations import migrate
+from tamis.settingsfile import parse_settings
 from tests.dataset.world import World, memory
 
 TOML = """

@@ -13,12 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sqlalchemy as sa
+from click.testing import CliRunner, Result
 
 from tamis import schema
+from tamis.cli import cli
 from tamis.database import reading, writing
 from tamis.dataset.manifest import Snapshot
 from tamis.dataset.maskfile import MASKS
-from tamis.dataset.snapshot import DROPPED, FOLDER, REPORT, make_snapshot, open_snapshot, warnings_of
+from tamis.dataset.snapshot import DROPPED, FOLDER, REPORT, make_snapshot, of_items, open_snapshot, warnings_of
 from tamis.errors import UserError
 from tamis.project import Project
 from tamis.vision.masks import to_record
@@ -139,7 +141,7 @@ def test_masks_are_frozen_with_the_samples_where_the_project_segments(make_proje
     mask[200:400, 150:500] = True
     made = {}
     for method in ("grabcut", "off"):
-        project = make_project(TOML + f'[segment]\nmethod = "{method}"\n', name=method)
+        project = make_project(TOML + f'[segment]\nmethod = "{method}"\nmin_area = 0\n', name=method)
         fill(project, list(range(3)))
         with writing(project.engine) as connection:
             regions = connection.execute(sa.select(schema.region).where(schema.region.c.kind == "detected")).all()
@@ -340,3 +342,42 @@ def test_a_snapshot_that_is_not_there_is_told(make_project: MakeProject, tmp_pat
     project = make_project("")
     with pytest.raises(UserError, match=r"no snapshot 'cars-9' here; there are: none"):
         open_snapshot(project, "cars-9")
+
+
+def test_chosen_items_are_exported_by_number_or_url(make_project: MakeProject) -> None:
+    project = make_project(TOML)
+    fill(project, list(range(20)))
+    frozen = make_snapshot(project)
+    with reading(project.engine) as connection:
+        item = schema.item.c
+        number = connection.execute(sa.select(item.id).where(item.url == "http://s/car/03")).scalar_one()
+    urls = {"http://s/car/03", "http://s/car/05"}
+    part = of_items(project, frozen, [str(number), "http://s/car/05"])
+    assert part.samples == tuple(sample for sample in frozen.samples if sample.item_url in urls)
+    assert {sample.item_url for sample in part.samples} == urls
+    assert part.digest != frozen.digest
+
+    def run(*items: str) -> Result:
+        chosen = [argument for item in items for argument in ("--item", item)]
+        told = ["export", frozen.name, "--format", "csv", "--project", str(project.folder), "--json", *chosen]
+        return CliRunner().invoke(cli, told)
+
+    folders = [
+        Path(json.loads(run(*items).stdout)["out"]) for items in ((), ("http://s/car/03",), ("http://s/car/05",))
+    ]
+    assert len(set(folders)) == 3
+    texts = [(folder / "samples.csv").read_text(encoding="utf-8") for folder in folders]
+    rows = [list(csv.DictReader(text.splitlines())) for text in texts]
+    assert [{row["item_url"] for row in one} for one in rows[1:]] == [{"http://s/car/03"}, {"http://s/car/05"}]
+    assert len(rows[0]) == len(frozen.samples)
+
+
+def test_items_that_a_snapshot_cannot_show_are_told(make_project: MakeProject) -> None:
+    project = make_project(TOML)
+    fill(project, [1, 2])
+    frozen = make_snapshot(project)
+    with pytest.raises(UserError, match="there is no item http://s/car/77"):
+        of_items(project, frozen, ["http://s/car/01", "http://s/car/77"])
+    seen = tuple(one for one in frozen.samples if one.item_url != "http://s/car/02")
+    with pytest.raises(UserError, match="has no sample of http://s/car/02"):
+        of_items(project, replace(frozen, samples=seen), ["http://s/car/01", "http://s/car/02"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 
 import pytest
 
@@ -83,7 +84,7 @@ def test_ids_that_are_none_are_told(make_project: MakeProject, sample_id: str, m
 
 def test_unknown_and_ambiguous_ids_are_told(make_project: MakeProject) -> None:
     project = make_project("")
-    with pytest.raises(UserError, match="no sample 'abcdef12' in this project"):
+    with pytest.raises(UserError, match="no sample and no image 'abcdef12' in this project"):
         trace(project, "abcdef12")
     with writing(project.engine) as connection:
         world = World(connection)
@@ -92,3 +93,19 @@ def test_unknown_and_ambiguous_ids_are_told(make_project: MakeProject) -> None:
             world.region(image, "detected", (0, 0, 1.0 + int(ending), 1), region_key="abcdef" + ending * 26)
     with pytest.raises(UserError, match="several samples begin with 'abcdef'"):
         trace(project, "abcdef")
+
+
+def test_an_image_is_traced_by_the_digits_that_reports_show(make_project: MakeProject) -> None:
+    project = make_project(TOML)
+    with writing(project.engine) as connection:
+        world = World(connection)
+        item = world.item("a red car")
+        broken = world.image(data=b"cut", readable=False, width=None, height=None, reason="truncated")
+        world.picture(item, broken, url="http://s/cut.jpg")
+    name = sha256(b"cut").hexdigest()
+    found = trace(project, name[:12])
+    assert (found.sample, found.region, found.image["sha256"]) == (None, None, name)
+    assert [row["url"] for row in found.pictures] == ["http://s/cut.jpg"]
+    assert f"image     {name}, truncated, 3 bytes" in found.lines()
+    with pytest.raises(UserError, match="no sample and no image '123456'"):
+        trace(project, "123456")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tamis import schema
-from tamis.config import Settings, parse_settings
+from tamis.config import Settings
 from tamis.database import open_engine, reading, writing
 from tamis.dataset.claims import Claim
 from tamis.dataset.verdicts import (
@@ -21,6 +21,8 @@ from tamis.dataset.verdicts import (
     wanted_bounds,
 )
 from tamis.migrations import migrate
+from tamis.records import RegionKind
+from tamis.settingsfile import parse_settings
 from tests.dataset.world import World, memory
 
 VIEW = '[attribute.view]\nclasses = ["front", "rear", "side"]\n'
@@ -286,3 +288,27 @@ def test_every_image_has_one_verdict_on_every_database(database_address: str, tm
     assert (counts.keep, counts.questionable, counts.reject) == (3, 4, 3)
     assert counts.causes["reject", "unreadable"] == 1
     engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("kind", "area", "holes", "expected"),
+    [
+        ("detected", 0.31, 0, ("questionable", "thin_mask")),
+        ("drawn", 0.31, 0, ("questionable", "thin_mask")),
+        ("whole", 0.1, 0, ("keep", "passes")),
+        ("detected", 0.6, 5, ("keep", "passes")),
+        ("detected", 0.6, 24, ("questionable", "torn_mask")),
+    ],
+)
+def test_torn_masks_are_questionable(kind: RegionKind, area: float, holes: int, expected: tuple[str, str]) -> None:
+    detector = DETECTOR if kind == "detected" else ""
+    settings = parse_settings(f'{detector}[segment]\nmethod = "grabcut"\n')
+    with memory() as connection:
+        world = World(connection)
+        image, whole = world.shot()
+        region = whole if kind == "whole" else world.region(image, kind, (100, 100, 700, 700), class_name="car")
+        world.add(
+            schema.mask, region_id=region, method="grabcut", width=1000, height=800, counts=b"", area=area, border=0.0,
+            holes=holes,
+        )  # fmt: skip
+        assert short(judge(connection, settings)[region]) == expected

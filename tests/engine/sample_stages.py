@@ -16,7 +16,7 @@ from tamis.database import insert_new, writing
 from tamis.engine.stage import Compute, Context, Results, Stage, Whole
 from tamis.engine.writers import copies_writer, write_inspections
 from tamis.errors import Retry, Skip, Unreadable
-from tamis.records import ClusterMember, Inspection, Relation
+from tamis.records import ClusterMember, Inspection, Relation, Unclustered
 from tamis.stages.inspect import INSPECT, StoredImage
 
 FATES = ("ok", "skip", "unreadable", "retry", "bug", "kill")
@@ -78,7 +78,7 @@ def batch_stage(batch_size: int = 4) -> Stage:
     )  # fmt: skip
 
 
-def _pair(_: Context, whole: Whole) -> Sequence[Relation | ClusterMember]:
+def _pair(_: Context, whole: Whole) -> Sequence[Relation | ClusterMember | Unclustered]:
     """Relate neighbours among all images: known ones only to new ones."""
     whole.told(0.5)
     ids = sorted(row.image_id for row in [*whole.new, *whole.known])
@@ -90,13 +90,14 @@ def _pair(_: Context, whole: Whole) -> Sequence[Relation | ClusterMember]:
         for a, b in pairs
         for member in (a, b)
     ]
-    return [*relations, *members]
+    alone = [Unclustered("image", ids[-1])] if len(ids) % 2 else []
+    return [*relations, *members, *alone]
 
 
 def collapse_stage() -> Stage:
     return Stage(
-        name="pair", version=1, help="", reads=StoredImage, writes=(Relation, ClusterMember), select=INSPECT.select,
-        write=lambda _: copies_writer("image"), collapse=_pair,
+        name="pair", version=1, help="", reads=StoredImage, select=INSPECT.select,
+        writes=(Relation, ClusterMember, Unclustered), write=lambda _: copies_writer("image"), collapse=_pair,
     )  # fmt: skip
 
 

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from tamis import schema
 from tamis.database import insert_new, reading, writing
 from tamis.engine import extents, ledger
+from tamis.engine.collapse import NO_SUBJECT
 from tamis.engine.extents import Extent, Plan, Walk, _spread, touch
-from tamis.engine.runner import NO_SUBJECT, context_of, run_stage
+from tamis.engine.run import context_of
+from tamis.engine.runner import run_stage
 from tamis.engine.stage import Stage
 from tamis.engine.writers import write_regions
 from tamis.pipeline import STAGES, stage_statuses
@@ -202,6 +204,25 @@ def test_a_walk_meets_each_extent_once_and_each_pending_row(
             assert [row.subject_id for row in rows] == wanted[:limit]
     assert sorted(met) == [extent.block for extent in everything]
     project.close()
+
+
+@pytest.mark.usefixtures("small")
+def test_a_stride_tells_which_extents_have_pending_regions(make_project: MakeProject, database_address: str) -> None:
+    project = make_project('[segment]\nmethod = "grabcut"\n', database=database_address)
+    segment = next(stage for stage in STAGES if stage.name == "segment")
+    add_images(project.engine, ["ok"] * 90)
+    whole = (0.0, 0.0, 99.0, 99.0)
+    with writing(project.engine) as connection:
+        rows = [{"image_id": one, "readable": one != 50, "width": 99, "height": 99} for one in range(1, 91)]
+        insert_new(connection, schema.inspection, rows)
+        write_regions(connection, {one: [Region(one, key_of(f"ok-{one}"), "whole", whole)] for one in (7, 41, 50, 83)})
+    plan = plan_of(project, segment)
+    met: dict[int, int] = {}
+    with reading(project.engine) as connection:
+        walk = Walk(plan, plan.extents(connection))
+        while (found := walk.take(connection, 9)) is not None:
+            met.update((extent.block, len(found[1])) for extent in found[0])
+    assert met == {block: int(block in {7 // 4, 41 // 4, 83 // 4}) for block in range(90 // 4 + 1)}
 
 
 def test_work_begins_where_the_survey_found_some(make_project: MakeProject, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,23 +78,27 @@ def test_bytes_bring_the_records_back(first: list[Plain], second: list[Plain]) -
     found.extend(first)
     raw = packed.pack("as of now")
     assert raw is not None
-    assert found.unpack(raw, "as of now")
+    read = Packed.over(Plain, raw, "as of now")
+    assert read is not None
+    assert list(read) == second
+    assert [read.find(row.plain_id) in second for row in second] == [True] * len(second)
+    found.join(read)
     assert list(found) == [*first, *second]
     texts, ends = found.texts("raw")
     assert texts.tobytes() == b"".join(row.raw for row in [*first, *second])
     assert ends.tolist() == [sum(len(row.raw) for row in found[: place + 1]) for place in range(len(found))]
+    assert found.numbers("weight").tolist() == [row.weight for row in found]
 
 
 def test_other_damaged_or_foreign_bytes_are_refused() -> None:
-    packed, found = Packed(Plain), Packed(Plain)
+    packed = Packed(Plain)
     packed.extend([Plain(1, "a", 0.5, b"xyz")])
     raw = packed.pack("then")
     assert raw is not None
-    for wrong in (raw[:-1], raw[:-1] + b"?", b"", b"{}\n", b"[1]\n", b"\x00" * 50):
-        assert not found.unpack(wrong, "then")
-    assert not found.unpack(raw, "now")
-    assert not Packed(Thing).unpack(raw, "then")
-    assert len(found) == 0
+    for wrong in (raw[:-1], raw[:-1] + b"?", raw.replace(b"[8", b"[7"), b"", b"{}\n", b"[1]\n", b"\x00" * 50):
+        assert Packed.over(Plain, wrong, "then") is None
+    assert Packed.over(Plain, raw, "now") is None
+    assert Packed.over(Thing, raw, "then") is None
 
 
 def test_a_column_with_none_is_not_packed() -> None:

@@ -15,7 +15,8 @@ from tamis.database import reading, writing
 from tamis.engine import extents, ledger
 from tamis.engine.extents import Plan, touch
 from tamis.engine.recall import FOLDER, recall
-from tamis.engine.runner import context_of, run_stage
+from tamis.engine.run import context_of
+from tamis.engine.runner import run_stage
 from tamis.engine.stage import Stage, Whole
 from tamis.project import Project
 from tests.conftest import MakeProject

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -68,3 +71,13 @@ def test_checkpoint_gives_what_ultralytics_gives() -> None:
         table = theirs.boxes.data.numpy()
         assert len(table) == len(ours)
         assert_agree(ours, table[:, :4], table[:, 4:6], 0.06)
+
+
+def test_a_checkpoint_says_nothing_on_standard_output_but_the_document(tmp_path: Path) -> None:
+    photo, _ = photos()[0]
+    (tmp_path / "photo.jpg").write_bytes(photo.read_bytes())
+    weights = data_folder("weights", "yolov8n_coco.pt")
+    command = [sys.executable, "-m", "tamis", "detect", str(tmp_path), "--model", str(weights)]
+    done = subprocess.run([*command, "--trust-pickle", "--json"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {"regions", "none"} <= json.loads(done.stdout).keys()

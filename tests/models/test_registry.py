@@ -76,8 +76,20 @@ def test_packaged_model_draws_masks() -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_damaged_checkpoints_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["no pickle", "no network", "no task", "no boxes"])
+def test_damaged_checkpoints_are_refused(kind: str, tmp_path: Path) -> None:
     pytest.importorskip("ultralytics", reason="needs the extra yolo")
-    (tmp_path / "model.pt").write_bytes(b"nothing of the kind")
-    with pytest.raises(UserError, match="cannot be loaded as an ultralytics model"):
+    import torch
+
+    path = tmp_path / "model.pt"
+    if kind == "no pickle":
+        path.write_bytes(b"nothing of the kind")
+    elif kind == "no network":
+        torch.save({"epoch": 1}, path)
+    elif kind == "no task":
+        torch.save({"ema": torch.nn.Sequential(torch.nn.Conv2d(3, 84, 64))}, path)
+    else:
+        torch.save({"model": torch.nn.Sequential(torch.nn.Conv2d(3, 3, 3)), "train_args": {"task": "detect"}}, path)
+    with pytest.raises(UserError, match=r"cannot be loaded as an ultralytics model: \S") as error:
         open_detector("model.pt", tmp_path, trusted=True)
+    assert "\n" not in str(error.value)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tamis.config import load_settings
 from tamis.recipes import load_recipe
+from tamis.settingsfile import load_settings
 from tamis.templates import create_project, templates
 from tamis.text.mine import ItemText, mine
 from tamis.text.rules import load_rules

@@ -22,7 +22,7 @@ from PIL import Image
 
 from tamis import schema
 from tamis.cli import run
-from tamis.config import Settings, parse_settings
+from tamis.config import Settings
 from tamis.database import reading, writing
 from tamis.dataset.claims import Claim
 from tamis.dataset.verdicts import count_verdicts, wanted_bounds
@@ -31,6 +31,7 @@ from tamis.project import Project, open_project
 from tamis.report.curation import FATES, Drawn, Sighting, _thumbnails, read_curation, write_curation_report
 from tamis.report.measures import Part, _wanted
 from tamis.report.scores import BINS, Fate, Measure, Threshold, read_distribution
+from tamis.settingsfile import parse_settings
 from tamis.vision.masks import to_record
 from tests.databases import own_database
 from tests.dataset.world import World

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tamis.cli import run
-from tamis.config import parse_settings
 from tamis.database import writing
 from tamis.errors import UserError
 from tamis.project import open_project
 from tamis.report.sizes import Sizes, enlarged_at, project_sizes, proposed, sizes_summary, write_sizes_report
+from tamis.settingsfile import parse_settings
 from tests.dataset.world import World
 
 SIDES = st.integers(1, 3000)
@@ -84,3 +84,26 @@ def test_the_command_measures_a_folder(tmp_path: Path, capsys: pytest.CaptureFix
     assert (told["pictures"], told["unreadable"]) == (6, 1)
     assert told["proposed"] == {"letterbox": 256, "crop": 192}
     assert "256 px" in out.read_text(encoding="utf-8")
+
+
+def test_what_a_folder_lacks_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    command = ["report", "sizes", "--folder", str(folder), "--out", str(tmp_path / "sizes.html")]
+    assert run(command) == 2
+    told = capsys.readouterr().err
+    assert f"there are no pictures to measure in {folder} and the folders below it" in told
+    assert "tamis run" not in told
+    for kind in ("jpg", "png"):
+        Image.effect_noise((300, 200), 90).save(folder / f"cut.{kind}")
+        data = (folder / f"cut.{kind}").read_bytes()
+        (folder / f"cut.{kind}").write_bytes(data[: len(data) // 2])
+    assert run(command) == 2
+    assert "2 cannot be read, such as cut.jpg: truncated" in capsys.readouterr().err
+    Image.new("RGB", (300, 200)).save(folder / "whole.jpg")
+    assert run(command) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == [
+        *(f"unreadable: cut.{kind}: truncated" for kind in ("jpg", "png")),
+        "1 pictures, 2 unreadable files; enlarged at each target:",
+    ]

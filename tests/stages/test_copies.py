@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 import sqlalchemy as sa
 from hypothesis import given
@@ -22,6 +23,7 @@ from tamis.stages.inspect import INSPECT
 from tests.annotate.factory import draw
 from tests.conftest import MakeProject
 from tests.dataset.world import World, memory
+from tests.vision.pictures import Image, recompressed, shot
 
 
 def say(connection: sa.Connection, pair: tuple[int, int], same: bool | None, **values: Any) -> int:
@@ -138,3 +140,39 @@ def test_a_verdict_settles_clusters_anew_and_compares_nothing(
     run_stage(project, DUPLICATES)
     assert homes(project)[first] == homes(project)[second]
     assert homes(project)[other] == homes(project)[third]
+
+
+def test_pairs_that_were_refused_before_are_heeded_when_one_image_comes(make_project: MakeProject) -> None:
+    project = make_project()
+
+    def add(*pictures: Image) -> list[int]:
+        coded = [cv2.imencode(".jpg", picture)[1].tobytes() for picture in pictures]
+        with writing(project.engine) as connection:
+            world = World(connection)
+            ids = [
+                world.add(schema.image, sha256=project.blobs.put(data), size=len(data), first_seen=1.0)
+                for data in coded
+            ]
+        run_stage(project, INSPECT)
+        run_stage(project, DUPLICATES)
+        return ids
+
+    ids = add(*map(shot, range(6)))
+    assert homes(project) == {}
+    one, other = ids[:3], ids[3:]
+    scores = {(a, b): 0.99 for group in (one, other) for a in group for b in group if a < b}
+    scores |= {(one[2], other[2]): 0.7, (one[0], other[0]): 0.04, (one[1], other[1]): 0.04}
+    rows = [
+        {
+            "level": "image", "first_id": first, "second_id": second, "score": score, "distance": 0,
+            "kind": "edited" if score > 0.5 else "same_scene",
+        }
+        for (first, second), score in scores.items()
+    ]  # fmt: skip
+    with writing(project.engine) as connection:
+        connection.execute(sa.insert(schema.relation), rows)
+    (new,) = add(recompressed(shot(2)))
+    found = homes(project)
+    assert {found[identity] for identity in (*one, new)} == {found[new]}
+    assert {found[identity] for identity in other} == {found[other[0]]}
+    assert found[new] != found[other[0]]

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tamis import schema
@@ -17,6 +18,8 @@ from tamis.config import DetectSettings, DuplicatesSettings, Settings
 from tamis.database import open_engine, reading, writing
 from tamis.engine import ledger
 from tamis.migrations import migrate
+from tamis.models.choice import Choice, chosen
+from tamis.models.protocols import Detections
 from tamis.records import Box
 from tamis.stages.classify import CLASSIFY
 from tamis.stages.policy import NO_OBJECT, ChosenRegion, chosen_regions, image_id_parts, read_chosen
@@ -140,7 +143,7 @@ def _order(row: Any, detect: DetectSettings) -> tuple[Any, ...]:
     right, down = (row.x0 + row.x1) - SIZE_WH[0], (row.y0 + row.y1) - SIZE_WH[1]
     return {
         "largest": (-area, -row.score, row.region_key),
-        "central": (right**2 + down**2, -area, row.region_key),
+        "central": (right**2 + down**2, -area, -row.score, row.region_key),
         "best": (-row.score, -area, row.region_key),
         "all": (row.region_key,),
     }[detect.choose]
@@ -156,6 +159,38 @@ def test_choice_is_the_reference(given_pictures: list[Picture], detect: DetectSe
     with memory() as connection:
         insert(connection, given_pictures)
         assert in_short(list(read_chosen(connection, Settings(detect=detect)))) == reference(connection, detect)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(boxes(), st.sampled_from(["car", "truck"])), max_size=6, unique=True),
+    st.permutations([0.3, 0.4, 0.5, 0.6, 0.7, 0.8]),
+    detect_settings(),
+)
+@example(
+    [((300.0, 240.0, 600.0, 480.0), "car"), ((400.0, 320.0, 700.0, 560.0), "car")],
+    [0.5, 0.6],
+    DetectSettings(choose="central"),
+)  # both as far from the middle and as large
+def test_a_plain_folder_and_a_project_choose_the_same_boxes(
+    seen: list[tuple[Box, str]], scores: list[float], detect: DetectSettings
+) -> None:
+    detect = detect.model_copy(update={"model": "y.onnx", "min_score": 0.0})
+    rows = sorted(zip(scores, seen, strict=False), reverse=True)
+    found = Detections(
+        np.asarray([box for _, (box, _) in rows], np.float32).reshape(-1, 4),
+        np.asarray([score for score, _ in rows], np.float32),
+        np.asarray([("car", "truck").index(name) for _, (_, name) in rows], np.int64),
+        tuple(name for _, (_, name) in rows),
+    )
+    choice = Choice(frozenset(detect.classes), detect.min_share, detect.same_object, detect.choose)
+    indices, objects = chosen(found, SIZE_WH, choice)
+    with memory() as connection:
+        regions = tuple(Found("detected", box, score, name) for score, (box, name) in rows)
+        insert(connection, [Picture(True, regions)])
+        stored = list(read_chosen(connection, Settings(detect=detect)))
+    assert sorted(one.score for one in stored if not one.doubt) == sorted(rows[index][0] for index in indices)
+    assert all(one.objects == objects for one in stored)
 
 
 def test_choice_on_every_database(database_address: str, tmp_path: Path) -> None:

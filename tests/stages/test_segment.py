@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pytest
 
 from tamis.blobs import BlobStore
-from tamis.config import SegmentSettings, Settings
+from tamis.config import DetectSettings, SegmentSettings, Settings
 from tamis.engine.stage import Context, Results
-from tamis.errors import RowError, Skip, Unreadable
+from tamis.errors import RowError, Skip, Unreadable, UserError
 from tamis.records import Mask
 from tamis.stages.segment import SEGMENT
 from tamis.stages.subjects import ChosenSubject
@@ -66,3 +67,18 @@ def test_masks_of_a_model_and_of_grabcut(tmp_path: Path) -> None:
     found = decode(mask.counts, (64, 64))
     assert (found == (picture[..., 1] < 100)).mean() > 0.97
     assert (mask.border, mask.holes) == (0, 0)
+
+
+def test_a_project_takes_the_masks_of_its_detector_unless_it_names_a_model(tmp_path: Path) -> None:
+    segmenter(tmp_path / "seg.onnx")
+    blobs = BlobStore(str(tmp_path / "blobs"))
+    rows = [subject(1, blobs.put(encode(np.full((64, 64, 3), 255, np.uint8), "png")), (0, 0, 30, 64))]
+    both = Settings(detect=DetectSettings(model="seg.onnx"), segment=SegmentSettings(method="model"))
+    context = Context(both, tmp_path, blobs)
+    (result,) = SEGMENT.worker()(context)(rows)
+    assert not isinstance(result, RowError)
+    assert result[0].area > 0.95
+    named = Settings(segment=SegmentSettings(method="model", model="seg.onnx"))
+    assert SEGMENT.depends(context) == SEGMENT.depends(Context(named, tmp_path, blobs))
+    with pytest.raises(UserError, match=r"segment\.model names no model, and there is no detector"):
+        SEGMENT.depends(Context(Settings(segment=SegmentSettings(method="model")), tmp_path, blobs))

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from tamis.blobs import BlobStore
-from tamis.config import parse_settings
 from tamis.engine.stage import Context
 from tamis.errors import Unreadable
-from tamis.stages.subjects import ChosenSubject, read_crop
+from tamis.settingsfile import parse_settings
+from tamis.stages.subjects import ChosenSubject, read_crop, render_settings
 from tamis.vision.render import Rendering, render_part
 
 
@@ -26,3 +26,22 @@ def test_pictures_are_decoded_within_the_limit_of_inspection(tmp_path: Path, mos
     else:
         with pytest.raises(Unreadable):
             read_crop(context, subject)
+
+
+@pytest.mark.parametrize(
+    ("lines", "shape", "digested"),
+    [
+        ("", (20, 40), "margin=0.0, square=False"),
+        ("square = true", (40, 40), "margin=0.0, square=True"),
+        ("aspect = 1", (40, 40), "margin=0.0, square=True"),
+        ('aspect = "3:1"', (20, 60), "margin=0.0, aspect=3.0"),
+        ('aspect = "1:4"', (100, 40), "margin=0.0, aspect=0.25"),
+    ],
+)
+def test_crops_have_the_aspect_that_is_set(tmp_path: Path, lines: str, shape: tuple[int, int], digested: str) -> None:
+    blobs = BlobStore(str(tmp_path / "blobs"))
+    data = render_part(np.full((100, 100, 3), 90, np.uint8), (0, 0, 100, 100), Rendering(format="png"))
+    subject = ChosenSubject(1, blobs.put(data), 100, 100, 30.0, 40.0, 70.0, 60.0)
+    settings = parse_settings(f"[detect]\nmargin = 0\n{lines}")
+    assert read_crop(Context(settings, tmp_path, blobs), subject).shape == (*shape, 3)
+    assert render_settings(settings) == digested

@@ -187,12 +187,10 @@ def test_letterbox_lies_where_ultralytics_lays_it(size_wh: tuple[int, int], fram
     assert (placement.left, placement.top) == (params["left"], params["top"])
 
 
-def test_share_and_centrality() -> None:
+def test_share_and_distance_from_the_centre() -> None:
     boxes = bx.as_boxes([[0, 0, 100, 50], [-50, 0, 50, 50], [0, 0, 0, 0], [25, 0, 75, 50]])
     np.testing.assert_allclose(bx.share(boxes, (100, 50)), [1, 0.5, 0, 0.5])
-    scores = bx.centrality(boxes, (100, 50))
-    assert scores[0] == scores[3] == 1
-    assert scores[2] == pytest.approx(0, abs=1e-6)
+    assert bx.off_centre(boxes, (100, 50)).tolist() == [0, 100**2, 100**2 + 50**2, 0]
 
 
 def test_other_shapes_are_refused() -> None:

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tamis.records import ClusterMember, Relation, RelationKind
-from tamis.vision.clusters import Clustering, Facts, Pair, cluster
+from tamis.vision.clusters import Clustering, Pair, cluster
+from tamis.vision.keepers import Facts
 
 
 def relation(first: int, second: int, kind: RelationKind = "edited", score: float = 0.9) -> Relation:
@@ -29,24 +30,6 @@ def test_the_largest_keeps_and_its_copies_follow() -> None:
     assert [member.score for member in members] == [1.0, 0.9, 0.97]
 
 
-@pytest.mark.parametrize(("policy", "keeper"), [("largest", 1), ("sharpest", 3), ("first", 1)])
-def test_the_keeper_follows_the_policy(policy: str, keeper: int) -> None:
-    triangle = [relation(1, 2), relation(1, 3), relation(2, 3)]
-    members = cluster(triangle, Clustering(keeper=policy), facts=SIZES)  # type: ignore[arg-type]
-    assert {keeper_id for keeper_id, _ in as_dict(members).values()} == {keeper}
-
-
-def test_among_equals_the_one_without_lettering_stays() -> None:
-    facts = {1: Facts(500, 9.0, text_share=0.08), 2: Facts(500, 7.0, text_share=0.001)}
-    assert as_dict(cluster([relation(1, 2)], Clustering(), facts=facts))[1] == (2, "edited")
-
-
-def test_the_cleanest_has_the_fewest_marks() -> None:
-    facts = {1: Facts(900, 9.0, text_share=0.08), 2: Facts(500, 7.0, text_share=0.001), 3: Facts(400, 8.0, 0.004)}
-    triangle = [relation(1, 2), relation(1, 3), relation(2, 3)]
-    assert as_dict(cluster(triangle, Clustering(keeper="cleanest"), facts=facts))[1] == (2, "edited")
-
-
 @pytest.mark.parametrize("score", [0.7, 0.97])
 def test_the_two_sides_of_a_symmetric_thing_do_not_join_by_a_mirrored_copy(score: float) -> None:
     left = [relation(1, 2, "recompressed", 0.99), relation(1, 3, "recompressed", 0.99), relation(2, 3, score=0.99)]
@@ -56,6 +39,41 @@ def test_the_two_sides_of_a_symmetric_thing_do_not_join_by_a_mirrored_copy(score
     assert set(found) == {1, 2, 3, 4}
     direct = relation(3, 5, "mirrored", 0.6)
     assert set(as_dict(cluster([*left, mirrored, crossing, direct], Clustering(), facts=SIZES))) == {1, 2, 3, 4, 5}
+
+
+def test_one_mirrored_copy_that_joined_the_other_side_does_not_bring_its_own_after_it() -> None:
+    left, right = ([relation(a, b, score=0.99) for a, b in ((i, i + 1), (i, i + 2), (i + 1, i + 2))] for i in (1, 11))
+    stray = [relation(10, 11, score=0.99), relation(10, 12, score=0.99), relation(1, 10, "mirrored", 0.96)]
+    found = as_dict(cluster([*left, *right, *stray], Clustering(), facts=SIZES))
+    assert {found[member][0] for member in (1, 2, 3)} != {found[member][0] for member in (11, 12, 13)}
+    more = [relation(2, 12, "mirrored", 0.9)]
+    assert (
+        len(
+            {
+                keeper
+                for keeper, _ in as_dict(cluster([*left, *right, *stray, *more], Clustering(), facts=SIZES)).values()
+            }
+        )
+        == 1
+    )
+
+
+def test_the_poorest_copies_of_two_look_alikes_do_not_join_them() -> None:
+    groups = [
+        relation(a, b, score=0.99) for first in (1, 11) for a, b in permutations(range(first, first + 3), 2) if a < b
+    ]
+    tie = relation(3, 13, score=0.7)
+    apart = [relation(1, 11, "same_scene", 0.04), relation(2, 12, "same_scene", 0.04)]
+
+    def keepers(*more: Relation, verdicts: dict[Pair, bool] | None = None) -> set[int]:
+        found = cluster([*groups, tie, *more], Clustering(), facts=SIZES, verdicts=verdicts)
+        return {member.keeper_id for member in found}
+
+    assert keepers() == {1}
+    assert keepers(apart[0]) == {1}
+    assert keepers(*apart) == {1, 11}
+    assert keepers(*apart, relation(2, 13, score=0.93)) == {1}
+    assert keepers(*apart, verdicts={(3, 13): True}) == {1}
 
 
 def test_look_alikes_do_not_chain() -> None:

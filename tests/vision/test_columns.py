@@ -42,6 +42,14 @@ def test_some_are_taken_whole(given_rows: list[Signature], data: st.DataObject) 
 
 
 @given(rows, st.integers(0, 12))
+def test_those_of_several_parts_are_those_of_all(given_rows: list[Signature], cut: int) -> None:
+    joined = Signatures.joined([Signatures.of(given_rows[:cut]), Signatures.of(given_rows[cut:])])
+    expected = Signatures.of(given_rows)
+    for name in ("ids", "phashes", "dhashes", "digests", "parts", "part_ends"):
+        assert getattr(joined, name).tolist() == getattr(expected, name).tolist()
+
+
+@given(rows, st.integers(0, 12))
 def test_equal_pixels_hang_together_by_as_few_relations_as_can_be(given_rows: list[Signature], cut: int) -> None:
     known, new = Signatures.of(given_rows[:cut]), Signatures.of(given_rows[cut:])
     before, _ = equal_pixels(known, Signatures.of([]), "image")

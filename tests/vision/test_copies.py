@@ -10,7 +10,7 @@ from tests.realdata import data_folder
 from tamis.vision.copies import INVERSE, Orientation, Picture, compare, verify
 from tamis.vision.inspect import small_picture
 
-from .pictures import EDITS, as_image, grey, recompressed, resized, shot, stand
+from .pictures import EDITS, Image, as_image, grey, recompressed, resized, shot, stand
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -109,6 +109,27 @@ def test_the_two_sides_of_a_car_in_a_studio_are_no_mirrored_copies(pair: tuple[s
 
 
 @pytest.mark.real
+def test_a_mirrored_copy_of_the_one_side_of_a_car_is_not_the_other_side_seen_upright() -> None:
+    folder = data_folder("cars", "photos", "ne17")
+    left = small_picture((folder / "4.jpg").read_bytes())
+    right = Picture(small_picture((folder / "8.jpg").read_bytes()))
+    height, width = left.shape[:2]
+    crop = as_image(left[height // 20 : height - height // 20, width // 20 : width - width // 20][:, ::-1])
+    assert getattr(verify(Picture(crop), right), "kind", "same_scene") == "same_scene"
+    assert getattr(verify(Picture(left), Picture(crop), 4), "kind", None) == "mirrored"
+
+
+@pytest.mark.real
+def test_blur_does_not_hide_the_other_side_of_a_car() -> None:
+    folder = data_folder("cars", "photos", "6")
+    left, right = (small_picture((folder / f"{number}.jpg").read_bytes()) for number in (1, 3))
+    soft = [as_image(cv2.GaussianBlur(side, (0, 0), 1.2)) for side in (left, right)]
+    assert getattr(verify(Picture(soft[0]), Picture(soft[1]), 4), "kind", "same_scene") == "same_scene"
+    mirrored = Picture(as_image(soft[0][:, ::-1]))
+    assert getattr(verify(Picture(left), mirrored, 4), "kind", None) == "mirrored"
+
+
+@pytest.mark.real
 def test_a_dealers_banner_over_a_photo_leaves_it_a_copy() -> None:
     folder = data_folder("cars", "photos", "16")
     banner, plain = (Picture(small_picture((folder / f"{number}.jpg").read_bytes())) for number in (1, 2))
@@ -157,6 +178,21 @@ def test_a_blurred_picture_has_a_mirrored_copy() -> None:
     ) == ("mirrored")
 
 
+def wavered(image: Image, pixels: float) -> Image:
+    """Parts moved apart by waves, as depth moves them in another view; no affine map undoes it."""
+    height, width = image.shape[:2]
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    across = x + np.float32(pixels) * np.sin(12 * np.pi * y / height)
+    down = y + np.float32(pixels) * np.sin(12 * np.pi * x / width)
+    return as_image(cv2.remap(image, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_what_no_affine_map_lays_upon_the_other_is_no_copy(seed: int) -> None:
+    assert not joined(Picture(shot(seed)), Picture(wavered(shot(seed), 2.4)))
+    assert joined(Picture(shot(seed)), Picture(recompressed(wavered(shot(seed), 0.3), 60)))
+
+
 @pytest.mark.parametrize("name", ["recoloured", "tinted"])
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_other_saturation_and_white_balance_leave_a_copy(name: str, seed: int) -> None:
@@ -164,3 +200,50 @@ def test_other_saturation_and_white_balance_leave_a_copy(name: str, seed: int) -
     luma = picture @ np.array([[0.299], [0.587], [0.114]])
     changed = luma + (picture - luma) * 0.5 if name == "recoloured" else picture * np.array([1.07, 1.0, 0.93])
     assert joined(Picture(shot(seed)), Picture(as_image(changed)))
+
+
+@pytest.mark.parametrize("seed", range(2, 6))
+def test_noise_on_a_plain_ground_leaves_a_copy(seed: int) -> None:
+    picture = article(seed, (70, 55, 45))
+    noise = np.random.default_rng(seed).normal(0, 12, picture.shape)
+    assert joined(Picture(picture), Picture(as_image(picture + noise)))
+
+
+@pytest.mark.parametrize("seed", range(1, 5))
+def test_a_banner_beside_a_small_thing_leaves_a_copy(seed: int) -> None:
+    picture = np.full((300, 300, 3), 252, dtype=np.uint8)
+    for side in (-1, 1):
+        cv2.ellipse(picture, (150 + side * 40, 130), (30 + seed, 24), 10, 0, 360, (100, 100, 105), -1, cv2.LINE_AA)
+        cv2.ellipse(picture, (150 + side * 40, 130), (30 + seed, 24), 10, 0, 360, (20, 20, 20), 2, cv2.LINE_AA)
+        cv2.line(picture, (150 + side * 70, 125), (150 + side * 120, 60), (20, 20, 20), 3, cv2.LINE_AA)
+    banner = picture.copy()
+    banner[258:] = (40, 40, 40)
+    cv2.putText(banner, "BEST PRICE 0123", (8, 288), cv2.FONT_HERSHEY_DUPLEX, 0.9, (255, 255, 255), 2)
+    assert joined(Picture(picture), Picture(banner))
+
+
+def vignetted(image: Image) -> Image:
+    """Corners two fifths darker than the middle."""
+    height, width = image.shape[:2]
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    return as_image(image * (1.0 - 0.2 * (x * x + y * y))[..., None])
+
+
+@pytest.mark.parametrize("picture", [article(1, (70, 55, 45)), *map(shot, range(1, 5))])
+def test_darker_corners_leave_a_copy(picture: Image) -> None:
+    dark = Picture(recompressed(vignetted(picture), 80))
+    assert getattr(verify(Picture(picture), dark), "kind", None) == "edited"
+    assert getattr(verify(dark, Picture(picture)), "kind", None) == "edited"
+
+
+@pytest.mark.parametrize("radius", [60, 80, 110, 130])
+def test_a_round_thing_whose_inside_is_lighter_is_no_copy(radius: int) -> None:
+    grain = 1 + 0.15 * cv2.GaussianBlur(np.random.default_rng(0).normal(0, 1, (300, 300, 1)), (0, 0), 1.5)[..., None]
+    away = np.hypot(*np.mgrid[-150:150, -150:150])[..., None]
+
+    def drawn(shade: int) -> Image:
+        thing = np.where(away < radius, shade * grain, 30 * grain)
+        return as_image(np.where(away < radius + 15, thing, np.full((300, 300, 3), 250.0)))
+
+    assert not joined(Picture(drawn(100)), Picture(drawn(170)))
+    assert joined(Picture(drawn(100)), Picture(recompressed(drawn(100), 60)))

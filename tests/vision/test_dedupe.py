@@ -14,7 +14,7 @@ from tests.realdata import data_folder
 from tamis.errors import UserError
 from tamis.vision.clusters import Clustering
 from tamis.vision.dedupe import DedupeSettings, Report, dedupe_folder
-from tamis.vision.duplicates import Search
+from tamis.vision.proposals import Search
 
 from .pictures import Image, as_image, bannered, cropped, framed, resized, shot
 
@@ -60,7 +60,7 @@ def test_the_report_tells_copies_relations_and_unreadable_files(folder: Path) ->
         {"file": "page.jpg", "reason": "not a picture (text/html)"},
     ]
     found = relations(report)
-    assert found.pop("framed.jpg") == {"plain.jpg": "edited"}
+    assert found.pop("plain.jpg") == {"framed.jpg": "edited"}
     assert found.pop("alone.jpg") == {"no extension": "same_bytes"}
     assert found.pop("twin-1.jpg") == {"twin-2.jpg": "same_bytes"}
     assert found == {
@@ -101,7 +101,7 @@ def test_progress_is_told_to_the_end(folder: Path) -> None:
 
 def test_an_empty_folder_and_a_missing_one(tmp_path: Path) -> None:
     assert dedupe_folder(tmp_path) == {"images": 0, "unreadable": [], "clusters": []}
-    with pytest.raises(UserError, match="missing is not a folder"):
+    with pytest.raises(UserError, match="missing is no folder"):
         dedupe_folder(tmp_path / "missing")
 
 

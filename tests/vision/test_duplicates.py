@@ -10,16 +10,11 @@ import numpy as np
 import pytest
 
 from tamis.records import Relation
+from tamis.vision import proposals
 from tamis.vision.clusters import Clustering, cluster
 from tamis.vision.columns import Signature
-from tamis.vision.duplicates import (
-    Proposals,
-    Search,
-    find_candidates,
-    find_relations,
-    screen,
-    signature_of,
-)
+from tamis.vision.duplicates import find_relations, screen, signature_of
+from tamis.vision.proposals import Proposals, Search, find_candidates
 from tamis.vision.quality import to_luma
 from tamis.vision.signatures import glance
 
@@ -163,12 +158,34 @@ def test_candidates_need_a_new_picture() -> None:
     assert (proposals.pairs == 103).any(axis=1).all()
 
 
+@pytest.mark.parametrize("known", [0, 7])
+def test_how_many_are_searched_at_a_time_changes_nothing(known: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = list(SIGNATURES.values())
+    at_once = find_candidates(rows[known:], rows[:known])
+    monkeypatch.setattr(proposals, "_INDEXED", 3)
+    in_shares = find_candidates(rows[known:], rows[:known])
+    assert in_shares[0] == at_once[0]
+    assert len(at_once[1].pairs) > 0
+    for ours, theirs in zip(in_shares[1], at_once[1], strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_what_lies_apart_at_a_glance_is_no_candidate() -> None:
     glances = {1: glance(to_luma(shot(1))), 2: glance(to_luma(recompressed(shot(1)))), 3: glance(to_luma(shot(2)))}
     pairs = np.array([[1, 2], [1, 3], [2, 3]])
     nothing = np.zeros(3, dtype=np.int64)
     found = screen(Proposals(pairs, nothing, nothing, nothing), glances.__getitem__)
     assert [(candidate.first_id, candidate.second_id) for candidate in found] == [(1, 2)]
+
+
+@pytest.mark.parametrize(("waves", "gradients", "proposed"), [(20, 8, True), (20, 9, False), (21, 8, False)])
+def test_gradients_propose_what_a_banner_changed_in_every_wave(waves: int, gradients: int, proposed: bool) -> None:
+    first = Signature(1, 0, 0, "one")
+    second = Signature(2, (1 << waves) - 1, (1 << gradients) - 1, "two")
+    assert Search().radius < waves
+    _, proposals = find_candidates([first, second], [])
+    assert (len(proposals.pairs) == 1) == proposed
+    assert proposals.distances.tolist() == [waves] * proposed
 
 
 def test_regions_have_relations_of_their_own() -> None:
@@ -190,3 +207,16 @@ def test_edits_are_proposed_by_signatures(name: str) -> None:
     rows = [signature_of(1, shot(9)), signature_of(2, EDITS[name](shot(9)))]
     _, proposals = find_candidates(rows, [])
     assert len(proposals.pairs)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("size_wh", [(480, 360), (360, 480)])
+def test_the_middle_square_of_a_photo_is_proposed_by_its_window(seed: int, size_wh: tuple[int, int]) -> None:
+    photo = shot(seed, *size_wh)
+    top, left = ((length - 360) // 2 for length in photo.shape[:2])
+    square = as_image(photo[top : top + 360, left : left + 360])
+    rows = [signature_of(1, photo), signature_of(2, square)]
+    _, proposals = find_candidates(rows, [])
+    assert len(proposals.pairs)
+    relations = find_relations(rows, [], {1: photo, 2: square}.__getitem__)
+    assert [relation.kind for relation in relations] == ["edited"]

@@ -16,9 +16,10 @@ from tamis.crawl.outcomes import Outcome
 from tamis.errors import Unreadable
 from tamis.fetch.keep import keep
 from tamis.fetch.options import FetchOptions
-from tamis.vision.decode import Limits, _heif_opener, decode, decode_rgb, probe
+from tamis.vision.decode import Limits, decode, decode_rgb, probe
 from tamis.vision.formats import extension, media_type, sniff
 from tamis.vision.inspect import inspect_image
+from tamis.vision.pillow import heif_opener
 
 
 @pytest.fixture
@@ -29,9 +30,9 @@ def installed() -> None:
 @pytest.fixture
 def missing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setitem(sys.modules, "pi_heif", None)
-    _heif_opener.cache_clear()
+    heif_opener.cache_clear()
     yield
-    _heif_opener.cache_clear()
+    heif_opener.cache_clear()
 
 
 @pytest.mark.usefixtures("installed")

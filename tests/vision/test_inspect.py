@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,14 @@ from tests.realdata import data_folder
 
 from tamis.records import Inspection
 from tamis.vision.decode import Limits
-from tamis.vision.inspect import inspect_image, inspect_images, pixel_digest, sharpness_and_lettering, sign_image
+from tamis.vision.inspect import (
+    THUMBNAIL_SIDE,
+    inspect_image,
+    inspect_images,
+    pixel_digest,
+    sign_image,
+    thumbnail,
+)
 from tamis.vision.signatures import hamming
 
 
@@ -68,6 +75,13 @@ def test_many_images_give_what_each_gives_alone_in_their_order() -> None:
     assert [record.readable for record in found].count(False) == 2
 
 
+def test_scores_are_the_same_without_signatures() -> None:
+    data = encode(photo())
+    (scored,) = inspect_images([(1, data)], signed=False)
+    keys = dict.fromkeys(("phash", "phash_mirrored", "dhash", "parts", "pixel_digest"))
+    assert scored == replace(inspect_image(1, data), **keys)  # type: ignore[arg-type]
+
+
 def test_limits_reach_the_decoder() -> None:
     record = inspect_image(1, encode(photo()), Limits(max_pixels=1000))
     assert record.reason == "800x600 pixels exceed the limit of 1000"
@@ -85,10 +99,13 @@ def test_rewrapping_keeps_the_pixel_digest_and_recompression_does_not() -> None:
     assert inspect_image(1, encode(photo(), quality=70)).pixel_digest != inspect_image(2, encode(photo())).pixel_digest
 
 
-def test_one_changed_pixel_in_colour_changes_the_digest() -> None:
+@pytest.mark.parametrize("place", [(0, 0), (90, 60), (199, 149)])
+@pytest.mark.parametrize("channel", [0, 1, 2])
+def test_one_changed_pixel_in_colour_changes_the_digest(place: tuple[int, int], channel: int) -> None:
     changed = photo(200, 150)
-    red, green, blue = changed.getpixel((90, 60))  # type: ignore[misc]
-    changed.putpixel((90, 60), (red, green, blue ^ 1))
+    colours = list(changed.getpixel(place))  # type: ignore[arg-type]
+    colours[channel] ^= 1
+    changed.putpixel(place, tuple(colours))
     first = inspect_image(1, encode(photo(200, 150), "PNG"))
     assert first.pixel_digest != inspect_image(2, encode(changed, "PNG")).pixel_digest
 
@@ -106,7 +123,6 @@ def test_parts_of_the_inspection_are_those_of_the_whole(size_wh: tuple[int, int]
     apart = np.bitwise_count(np.frombuffer(signed.parts, np.uint8) ^ np.frombuffer(record.parts, np.uint8))
     assert apart.reshape(-1, 8).sum(axis=1).mean() <= 4
     assert pixel_digest(data) == record.pixel_digest
-    assert sharpness_and_lettering(data) == (record.sharpness, record.text_share)
 
 
 def test_orientation_is_applied_before_anything_is_measured() -> None:
@@ -149,3 +165,28 @@ def test_byte_copies_agree_and_all_photos_are_readable() -> None:
     assert all(record.readable for record in records)
     for path, record in zip(paths[:5], records, strict=False):
         assert inspect_image(record.image_id, path.read_bytes()) == record
+
+
+@pytest.mark.parametrize("size_wh", [(40, 10), (256, 200), (500, 375), (1280, 960), (640, 4000), (9000, 3)])
+@pytest.mark.parametrize("name", ["JPEG", "PNG"])
+def test_a_thumbnail_shows_the_picture_upright_and_small(size_wh: tuple[int, int], name: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upright = photo(*size_wh)
+    data = encode(upright.transpose(Image.Transpose.ROTATE_90), name, exif=exif.tobytes())
+    shown = Image.open(BytesIO(thumbnail(data)))
+    long_side = max(size_wh)
+    assert (min(long_side, 256)) <= max(shown.size) <= min(long_side, THUMBNAIL_SIDE)
+    assert shown.width / max(shown.size) == pytest.approx(size_wh[0] / long_side, abs=0.01)
+    assert not shown.getexif()
+    expected = np.asarray(upright.resize(shown.size, Image.Resampling.BOX), float)
+    assert np.abs(np.asarray(shown.convert("RGB"), float) - expected).mean() < 4
+
+
+def test_thumbnails_are_handed_over_with_the_records() -> None:
+    shown: dict[int, bytes] = {}
+    files = [(1, encode(photo())), (2, b"no picture"), (3, encode(photo(60, 50), "PNG"))]
+    records = list(inspect_images(files, shown=shown.__setitem__))
+    assert [record.readable for record in records] == [True, False, True]
+    assert shown == {number: thumbnail(data) for number, data in files if number != 2}
+    assert records == list(inspect_images(files))

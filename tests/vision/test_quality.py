@@ -7,14 +7,17 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tamis.vision.quality import Quality, Views, lettering, reduced, sharpness, to_luma, to_reference
+from tamis.vision.quality import Quality, Views, border_share, lettering, sharpness, soft_reduced, to_luma, to_reference
 from tamis.vision.quality import measure as measure_views
 
 
 def measure(picture: Any, denominator: int = 1) -> Quality:
-    return measure_views(Views.of(picture), denominator)
+    (found,) = measure_views([Views.of(picture, denominator)])
+    return found
 
 
 def scene(width: int = 512, height: int = 384, seed: int = 3) -> NDArray[np.uint8]:
@@ -62,7 +65,7 @@ def test_sharpness_compares_over_sizes() -> None:
 @pytest.mark.parametrize("width", [260, 300, 330, 365, 420, 500, 513, 700])
 def test_the_quick_reduction_is_as_sharp_as_the_average(width: int) -> None:
     luma = to_luma(scene(width, width * 3 // 4))
-    average, quick = to_reference(luma), reduced(luma)
+    average, quick = to_reference(luma), soft_reduced(luma)
     assert quick.shape == average.shape
     assert sharpness(quick) == pytest.approx(sharpness(average), abs=0.2)
     assert np.abs(quick.astype(int) - average).mean() < 1.5
@@ -139,6 +142,17 @@ def test_lettering_is_found_on_a_banner_and_not_in_texture() -> None:
     assert found[:150].mean() < 0.002 < found[160:].mean()
 
 
+@pytest.mark.parametrize("banner_wh", [(40, 12), (60, 10), (256, 192)])
+def test_lettering_lies_where_the_letters_are_up_to_the_edges(banner_wh: tuple[int, int]) -> None:
+    width, height = banner_wh
+    picture = np.full((192, 256), 200, dtype=np.uint8)
+    picture[:height, :width] = np.where(np.arange(width) // 3 % 2, 20, 230).astype(np.uint8)
+    found = lettering(picture)
+    assert found[2 : height - 2, 6 : width - 6].mean() > 0.9
+    assert not found[height + 6 :].any()
+    assert not found[:, width + 14 :].any()
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (3, 3), (16, 400)])
 @pytest.mark.parametrize("value", [0, 128, 255])
 def test_flat_and_tiny_pictures_stay_in_range(shape: tuple[int, int], value: int) -> None:
@@ -146,3 +160,33 @@ def test_flat_and_tiny_pictures_stay_in_range(shape: tuple[int, int], value: int
     assert in_range(scores)
     assert scores.entropy == 0
     assert scores.noise == pytest.approx(0, abs=1e-3)
+
+
+@pytest.mark.parametrize("tone", [0, 128, 250])
+@pytest.mark.parametrize(("across", "down"), [(0, 0), (10, 0), (0, 7), (12, 20)])
+def test_bands_along_the_edges_are_measured(tone: int, across: int, down: int) -> None:
+    inner = scene(200, 150)
+    framed = cv2.copyMakeBorder(inner, down, down, across, across, cv2.BORDER_CONSTANT, value=(tone,) * 3)
+    share = 1 - inner[..., 0].size / framed[..., 0].size
+    assert border_share(to_luma(np.asarray(framed, np.uint8))) == pytest.approx(share, abs=0.01)
+    noisy = np.clip(framed + np.random.default_rng(1).normal(0, 1.5, framed.shape), 0, 255).astype(np.uint8)
+    assert border_share(to_luma(noisy)) == pytest.approx(share, abs=0.02)
+
+
+def test_a_plain_picture_is_all_border_and_bands_of_two_tones_are_one_each() -> None:
+    assert border_share(np.full((40, 60), 90, np.uint8)) == 1
+    assert border_share(np.zeros((1, 1), np.uint8)) == 1
+    split = np.repeat(np.array([[10], [200]], np.uint8), 30, axis=0) * np.ones((1, 50), np.uint8)
+    assert border_share(split) == 1
+
+
+@settings(deadline=None)
+@given(st.integers(1, 40), st.integers(1, 40))
+def test_colourfulness_is_that_of_the_mirrored_and_of_the_turned_picture(height: int, width: int) -> None:
+    picture = np.random.default_rng(height * 41 + width).integers(0, 256, (height, width, 3)).astype(np.uint8)
+    colours = {
+        round(measure(np.ascontiguousarray(np.rot90(side, turns))).colourfulness, 9)
+        for side in (picture, picture[:, ::-1])
+        for turns in range(4)
+    }
+    assert len(colours) == 1

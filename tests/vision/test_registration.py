@@ -74,3 +74,22 @@ def test_small_similarities_are_recovered(scale: float, degrees: float, across: 
 def test_the_way_back_undoes_a_map(scale: float, shear: float, shift: float) -> None:
     there = np.array([scale, shear, shift, -shear, scale, -shift])
     np.testing.assert_allclose(inverse_map(inverse_map(there)), there, atol=1e-9)
+
+
+def thing_on_white(seed: int) -> Image:
+    """A catalogue picture: a small thing on a white ground."""
+    canvas = np.full((300, 300, 3), 252, dtype=np.uint8)
+    canvas[110:200, 60:240] = shot(seed, 180, 90)
+    return canvas
+
+
+@pytest.mark.parametrize("seed", range(1, 7))
+@pytest.mark.parametrize("top", [0, 258])
+def test_a_banner_on_a_plain_ground_neither_moves_the_map_nor_counts(seed: int, top: int) -> None:
+    original = thing_on_white(seed)
+    copy = original.copy()
+    copy[top : top + 42] = (200, 40, 90)
+    cv2.putText(copy, "BEST PRICE 0123", (8, top + 30), cv2.FONT_HERSHEY_DUPLEX, 0.9, (255, 255, 255), 2)
+    agreement, found = registered(copy, original)
+    assert agreement > 0.9
+    np.testing.assert_allclose(found, IDENTITY[0], atol=0.01)

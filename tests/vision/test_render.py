@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tamis.errors import Unreadable
-from tamis.vision.render import OutputFormat, Rendering, Shape, encode, render_crop, thumbnail
+from tamis.vision.render import OutputFormat, Rendering, Shape, encode, render_crop
 
 sides = st.integers(1, 120)
 
@@ -101,11 +101,6 @@ def test_scaled_decoding_shows_the_same_part(size: int) -> None:
     exact = pixels(render_crop(file(image), crop, rendering)).astype(int)
     assert shown.shape == exact.shape == (size * 3 // 4, size, 3)
     assert np.abs(shown - exact).max() <= 8
-
-
-def test_thumbnail_fits_and_never_enlarges() -> None:
-    assert opened(thumbnail(file(picture(400, 100)), 128)).size == (128, 32)
-    assert opened(thumbnail(file(picture(40, 10)), 128)).size == (40, 10)
 
 
 def test_cut_out_on_transparent_and_plain_ground() -> None:

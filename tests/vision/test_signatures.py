@@ -14,7 +14,7 @@ from tamis.vision.signatures import (
     as_unsigned,
     glance,
     hamming,
-    mirrored_dhash,
+    mirrored_dhashes,
     mirrored_phash,
     part_phashes,
     signatures,
@@ -36,9 +36,12 @@ def test_derived_signatures_are_those_of_the_mirrored_and_turned_picture(seed: i
     picture = blobs(seed)
     stored = signatures(picture)
     assert hamming(stored.phash_mirrored, signatures(np.ascontiguousarray(picture[:, ::-1])).phash) <= 2
-    assert hamming(mirrored_dhash(stored.dhash), signatures(np.ascontiguousarray(picture[:, ::-1])).dhash) <= 4
-    for turns, derived in zip((-1, -2, -3), turned_phashes(stored.phash), strict=True):
-        assert hamming(derived, signatures(np.ascontiguousarray(np.rot90(picture, turns))).phash) <= 2
+    (mirrored,) = mirrored_dhashes(np.array([stored.dhash])).tolist()
+    assert hamming(mirrored, signatures(np.ascontiguousarray(picture[:, ::-1])).dhash) <= 4
+    for orientation in range(8):
+        (derived,) = turned_phashes(np.array([stored.phash]), orientation).tolist()
+        turned = np.rot90(picture[:, ::-1] if orientation >= 4 else picture, -orientation)
+        assert hamming(derived, signatures(np.ascontiguousarray(turned)).phash) <= 2
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -46,10 +49,9 @@ def test_each_part_is_the_signature_of_its_window_cut_out(seed: int) -> None:
     picture = blobs(seed, (800, 640))
     parts = unpack_parts(part_phashes(picture)).tolist()
     assert len(parts) == len(WINDOWS)
-    for part, (left, top, side) in zip(parts, WINDOWS, strict=True):
-        rows, columns = (
-            slice(round(start * length), round((start + side) * length)) for start, length in ((top, 640), (left, 800))
-        )
+    for part, (left, top, width, height) in zip(parts, WINDOWS, strict=True):
+        rows = slice(round(640 * top), round(640 * (top + height)))
+        columns = slice(round(800 * left), round(800 * (left + width)))
         assert hamming(part, signatures(np.ascontiguousarray(picture[rows, columns])).phash) <= 3
 
 
@@ -60,14 +62,16 @@ def test_a_glance_is_the_picture_averaged(size_wh: tuple[int, int]) -> None:
     assert np.abs(glance(picture)[400:].reshape(40, 40) - fine).max() <= 2
 
 
-@given(SIGNED)
-def test_mirroring_twice_and_turning_four_times_change_nothing(phash: int) -> None:
-    assert mirrored_phash(mirrored_phash(phash)) == phash
-    assert mirrored_dhash(mirrored_dhash(phash)) == phash
-    quarter, half, three_quarters = turned_phashes(phash)
-    assert turned_phashes(quarter)[0] == half
-    assert turned_phashes(half)[0] == three_quarters
-    assert turned_phashes(three_quarters)[0] == phash
+@given(st.lists(SIGNED))
+def test_mirroring_twice_and_turning_four_times_change_nothing(given_hashes: list[int]) -> None:
+    hashes = np.array(given_hashes, dtype=np.int64)
+    assert [mirrored_phash(mirrored_phash(one)) for one in given_hashes] == given_hashes
+    assert turned_phashes(hashes, 4).tolist() == [mirrored_phash(one) for one in given_hashes]
+    assert mirrored_dhashes(mirrored_dhashes(hashes)).tolist() == given_hashes
+    turned = hashes
+    for orientation in (1, 2, 3, 4):
+        turned = turned_phashes(turned, 1)
+        assert turned.tolist() == turned_phashes(hashes, orientation % 4).tolist()
 
 
 @given(SIGNED, SIGNED)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tamis.errors import UserError
@@ -83,6 +83,7 @@ def test_samples_that_err_together_promise_less() -> None:
 
 
 @given(JUDGED, st.floats(0.5, 0.99), st.booleans())
+@example([(0.0, True, 0), (1.0, True, 0), (0.25, False, 0)], 0.5, False)  # what is kept begins amid what is rejected
 def test_what_is_kept_reaches_the_precision_and_nothing_is_kept_and_rejected(
     rows: list[tuple[float, bool, int]], precision: float, surely: bool
 ) -> None:

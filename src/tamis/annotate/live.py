@@ -1,4 +1,7 @@
-"""The settings of a served project, as `tamis.toml` has them now: read again when the file changed, else kept."""
+"""The settings of a served project, as `tamis.toml` has them now: read again when the file changed, else kept.
+
+Where a model tells the thresholds of the filter, its card counts as the file does: one that is trained anew holds too.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,12 @@ from urllib.parse import quote
 from sqlalchemy.exc import DBAPIError
 
 from tamis.annotate.web import Web
-from tamis.config import FILE_NAME, Settings, load_settings
+from tamis.config import Settings
 from tamis.errors import UserError
 from tamis.project import with_thresholds
 from tamis.records import digest
+from tamis.settingsfile import FILE_NAME, load_settings
+from tamis.vision.card import CARD
 
 #: Settings that only a new start can follow.
 _FIXED = ("database", "store")
@@ -23,6 +28,8 @@ _PATIENCE_SECONDS = 0.3
 
 #: What tells one state of a file from another: time of change, size and identity; None where there is no file.
 _Stamp = tuple[int, int, int] | None
+#: The states of the settings and of the filter's model.
+_Stamps = tuple[_Stamp, _Stamp]
 
 
 class Live:
@@ -31,33 +38,38 @@ class Live:
     def __init__(self, web: Web) -> None:
         self._web = web
         self._path = web.project.folder / FILE_NAME
-        self._stamp = _stamp_of(self._path)
+        self._stamps = self._look()
         self._problem = ""
         self._lock = Lock()
         self._version = _version_of(web.project.settings)
 
     def web(self) -> Web:
-        """Return the project under the newest good settings; costs one look at the file's date."""
-        stamp = _stamp_of(self._path)
-        if stamp != self._stamp and self._lock.acquire(blocking=False):
+        """Return the project under the newest good settings; costs a look at the dates of the files."""
+        stamps = self._look()
+        if stamps != self._stamps and self._lock.acquire(blocking=False):
             try:
-                self._stamp = stamp
-                self._read(stamp)
+                self._stamps = stamps
+                self._read(stamps)
             finally:
                 self._lock.release()
         return self._web
+
+    def _look(self) -> _Stamps:
+        asked = self._web.project.settings.classify
+        card = self._path.parent / asked.model / CARD
+        return _stamp_of(self._path), _stamp_of(card) if asked.precision else None
 
     @property
     def state(self) -> str:
         """What pages are told with each answer: a digest of the settings, and what is wrong, percent-encoded."""
         return f"{self._version} {quote(self._problem)}".rstrip()
 
-    def _read(self, stamp: _Stamp) -> None:
+    def _read(self, stamps: _Stamps) -> None:
         project = self._web.project
         try:
             settings = with_thresholds(load_settings(project.folder), project.folder)
         except UserError as error:
-            told = str(error).replace(f"{self._path.parent}{os.sep}", "") if stamp else f"{FILE_NAME} is missing"
+            told = str(error).replace(f"{self._path.parent}{os.sep}", "") if stamps[0] else f"{FILE_NAME} is missing"
             told += "" if told.endswith("?") else "."
             self._problem = f"{told} The settings from before hold until it is mended."
             return
@@ -68,14 +80,14 @@ class Live:
         if settings == project.settings:
             return
         fresh = self._web.under(settings)
-        judging = Thread(target=self._take, args=(fresh, stamp), name="new settings", daemon=True)
+        judging = Thread(target=self._take, args=(fresh, stamps), name="new settings", daemon=True)
         judging.start()
         judging.join(_PATIENCE_SECONDS)
 
-    def _take(self, fresh: Web, stamp: _Stamp) -> None:
+    def _take(self, fresh: Web, stamps: _Stamps) -> None:
         with suppress(DBAPIError):  # the database went away: who asks next is told
             fresh.surveyor.kept()
-        if stamp == self._stamp:  # else the file changed again meanwhile
+        if stamps == self._stamps:  # else the file changed again meanwhile
             self._web, self._version = fresh, _version_of(fresh.project.settings)
 
 

@@ -36,6 +36,7 @@ class SideView(Answer):
     bytes: int = Field(description="of the image's file")
     item: int | None = Field(description="the first item that shows it")
     title: str | None
+    keeper: bool = Field(description="whether it is the one of its cluster that stays, as of the last run")
 
 
 class PairView(Answer):

@@ -113,8 +113,8 @@ def _views(
     connection: Connection, settings: Settings, level: Level, pairs: Sequence[_Related], said: Iterable[Said]
 ) -> list[PairView]:
     ids = sorted({one for related in pairs for one in related.pair})
-    sides = _sides(connection, settings, level, ids)
     homes = _homes(connection, level, ids)
+    sides = _sides(connection, settings, level, homes, ids)
     votes: dict[Pair, dict[str, bool]] = {}
     for one in said:
         if one.same is not None:
@@ -135,7 +135,10 @@ def _views(
     ]
 
 
-def _sides(connection: Connection, settings: Settings, level: Level, ids: Sequence[int]) -> dict[int, SideView]:
+def _sides(
+    connection: Connection, settings: Settings, level: Level, homes: Mapping[int, int], ids: Sequence[int]
+) -> dict[int, SideView]:
+    """The pictures of some ids, given the keeper of each member of a cluster."""
     rows = _side_rows(connection, level, ids)
     item_of = first_items(connection, {row["image_id"] for row in rows})
     titles: dict[int, str] = {}
@@ -155,7 +158,7 @@ def _sides(connection: Connection, settings: Settings, level: Level, ids: Sequen
         shown_by = item_of.get(row["image_id"])
         found[row["id"]] = SideView(
             id=name, picture_url=url, size_wh=size_wh, bytes=row["size"], item=shown_by,
-            title=titles.get(shown_by) if shown_by is not None else None,
+            title=titles.get(shown_by) if shown_by is not None else None, keeper=homes.get(row["id"]) == row["id"],
         )  # fmt: skip
     return found
 

@@ -7,16 +7,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock, Semaphore
-from uuid import uuid4
 
-from tamis.blobs import BlobStore
+from tamis.blobs import BlobStore, write_whole
 from tamis.records import digest
+from tamis.thumbnails import Thumbnails
 from tamis.vision.boxes import CropBox
 from tamis.vision.decode import Limits
+from tamis.vision.inspect import THUMBNAIL_SIDE, thumbnail
 from tamis.vision.render import Rendering, render_crop
 
 #: Longer sides that are rendered; a wish is rounded up, so that the cache holds few versions of a picture.
-SIZES = (96, 160, 256, 384, 512, 768, 1024, 1536, 2048)
+SIZES = (96, 160, THUMBNAIL_SIDE, 384, 512, 768, 1024, 1536, 2048)
 CACHE_BYTES = 1_000_000_000
 _QUALITY = 86
 #: The cache is swept down to this share of its limit, so that it is not swept at each new picture.
@@ -51,14 +52,9 @@ class DiskCache:
         return data
 
     def _store(self, path: Path, data: bytes) -> None:
-        temporary = path.with_name(f"{uuid4().hex}.part")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(data)
-            temporary.replace(path)
+            write_whole(path, data)
         except OSError:  # a full disk or a folder without permission costs speed, not the picture
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
             return
         with self._lock:
             if self._bytes is None:
@@ -89,11 +85,12 @@ class DiskCache:
 
 
 class Pictures:
-    """Renders pictures of a blob store through a cache."""
+    """Renders pictures of a blob store through a cache; small whole ones are the thumbnails that inspection made."""
 
-    def __init__(self, blobs: BlobStore, cache: DiskCache, limits: Limits) -> None:
+    def __init__(self, blobs: BlobStore, cache: DiskCache, thumbnails: Thumbnails, limits: Limits) -> None:
         self._blobs = blobs
         self._cache = cache
+        self._thumbnails = thumbnails
         self._limits = limits
         self._decoding = Semaphore(max(2, (os.cpu_count() or 2)))  # a decoded picture can take 300 MB
 
@@ -104,6 +101,8 @@ class Pictures:
             BlobMissing, BlobCorrupt: the store does not hold it.
             Unreadable: it is no picture that can be decoded.
         """
+        if crop is None and size <= THUMBNAIL_SIDE:
+            return self._thumbnail(sha256)
         key = digest("picture", sha256, repr(crop), size, _QUALITY)
 
         def make() -> bytes:
@@ -112,3 +111,11 @@ class Pictures:
                 return render_crop(self._blobs.get(sha256), crop, rendering, limits=self._limits)
 
         return self._cache.get(key, make)
+
+    def _thumbnail(self, sha256: str) -> bytes:
+        if kept := self._thumbnails.get(sha256):
+            return kept
+        with self._decoding:
+            made = thumbnail(self._blobs.get(sha256), self._limits)
+        self._thumbnails.put(sha256, made)
+        return made

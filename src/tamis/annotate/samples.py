@@ -46,7 +46,7 @@ def regions_by_public_id(connection: Connection, public_ids: Collection[str]) ->
 
 def crop_of(settings: Settings, box: tuple[float, float, float, float], size_wh: tuple[int, int]) -> CropBox:
     """What the crop of a raw box shows under the project's settings."""
-    return expand(box, size_wh, settings.detect.margin, 1.0 if settings.detect.square else None)
+    return expand(box, size_wh, settings.detect.margin, settings.detect.crop_aspect)
 
 
 def read_samples(

@@ -58,7 +58,8 @@ class Web:
     def of(cls, project: Project, *, require_sign_in: bool) -> Web:
         """Serve a project; rendered pictures are kept below its `cache` folder."""
         limits = Limits(max_pixels=project.settings.inspect.max_pixels)
-        pictures = Pictures(project.blobs, DiskCache(project.path("cache", "pictures")), limits)
+        cache = DiskCache(project.path("cache", "pictures"))
+        pictures = Pictures(project.blobs, cache, project.thumbnails, limits)
         surveyor = Surveyor(project)
         queue = SampleQueue(project, surveyor)
         status = Kept(lambda: project_status(project))

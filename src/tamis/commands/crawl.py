@@ -12,7 +12,7 @@ import click
 
 from tamis.commands.session import Session, pass_lines, project_option
 from tamis.display import duration
-from tamis.errors import UserError
+from tamis.errors import Interrupted, UserError
 
 if TYPE_CHECKING:
     from tamis.crawl.report import CrawlReport
@@ -89,6 +89,8 @@ def crawl(session: Session, url: str | None, again: bool, older_than: float | No
         stop=session.stop,
     )
     session.finish(asdict(report), *_crawl_lines(report))
+    if report.stopped:
+        raise Interrupted("crawl stopped")
     return 1 if report.failures or report.paused else 0
 
 
@@ -133,6 +135,8 @@ def download(session: Session, limit: int | None) -> int:
     session.finish(
         asdict(report), f"{report.requested} URLs asked for, {report.ok} images in {duration(report.seconds)}: {counts}"
     )
+    if report.stopped:
+        raise Interrupted("download stopped")
     return 1 if report.failures or report.paused else 0
 
 

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from tamis.commands.session import Session
+from tamis.commands.session import BEGINS_ANEW, Session
 from tamis.commands.values import Colour
-from tamis.records import KeeperPolicy
+from tamis.errors import UserError
+from tamis.models.files import OWN_MASKS
+from tamis.records import SAME_OBJECT, KeeperPolicy, aspect_of
+
+if TYPE_CHECKING:
+    from tamis.models.detect_folder import Crops
+
+#: What the next run of a detection does that was stopped while it made crops.
+_CROPS_STAY = "the crops that were made stay, and the same command makes the others"
+#: Options of `detect` that do nothing without another one, and how to name that.
+_IDLE_WITHOUT = (
+    ("save_crops", "--save-crops DIR", ("margin", "aspect", "cut_out", "segmenter", "ground", "overwrite")),
+    ("cut_out", "--cut-out", ("segmenter", "ground")),
+)
 
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
@@ -37,7 +51,6 @@ def dedupe(folder: Path | None, aside: Path | None, undo: Path | None, as_json: 
     symbolic links stay, and `tamis dedupe --undo DIR/tamis-undo.jsonl` puts everything back, also after a kill.
     """
     session = Session(folder or Path(), as_json)
-    session.catch_interrupts()
     try:
         if undo is not None:
             if folder is not None or aside is not None:
@@ -54,13 +67,11 @@ def _dedupe(session: Session, folder: Path, aside: Path | None, policy: dict[str
     from tamis.vision.aside import put_aside  # noqa: PLC0415 - loaded on use
     from tamis.vision.clusters import Clustering  # noqa: PLC0415
     from tamis.vision.dedupe import DedupeSettings, dedupe_folder  # noqa: PLC0415
-    from tamis.vision.duplicates import Search  # noqa: PLC0415
+    from tamis.vision.proposals import Search  # noqa: PLC0415
 
-    show = session.progress("dedupe")
+    show = session.steps("dedupe", "nothing was changed")
 
     def tell(text: str, done: int, total: int) -> None:
-        if session.stop.is_set():
-            raise click.Abort  # nothing is changed yet
         show(done, total, text)
 
     search = Search(mirrored=policy["mirrored"], rotated=policy["rotated"])
@@ -102,14 +113,10 @@ class _Aspect(click.ParamType[float]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return the ratio, from 1:10 to 10:1."""
-        width, _, height = str(value).partition(":")
         try:
-            ratio = float(width) / float(height or 1)
-        except (ValueError, ZeroDivisionError):
-            ratio = 0.0
-        if not 0.1 <= ratio <= 10:
-            self.fail(f"{value!r} is no aspect such as 4:3 or 1", param, ctx)
-        return ratio
+            return aspect_of(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 @click.command()
@@ -121,17 +128,21 @@ class _Aspect(click.ParamType[float]):
 @click.option("--min-share", type=click.FloatRange(0, 1), default=0.0, help="Least share of the picture.")
 @click.option("--choose", type=click.Choice(["all", "largest", "central", "best"]), default="all", show_default=True,
               help="Which of several objects.")  # fmt: skip
-@click.option("--merge", type=click.FloatRange(0, 1, min_open=True), metavar="IOU",
-              help="Boxes that overlap by this much show one object, whatever their classes.")  # fmt: skip
+@click.option("--merge", type=click.FloatRange(0, 1, min_open=True), metavar="IOU", default=SAME_OBJECT,
+              show_default=True, help="Boxes that overlap by this much show one object, whatever their classes; the "
+              "best-scored counts.")  # fmt: skip
+@click.option("--no-merge", is_flag=True, help="Each box is an object of its own.")
 @click.option("--max-objects", type=click.IntRange(1), help="More than these, or none, make a picture questionable.")
-@click.option("--save-crops", type=click.Path(path_type=Path), metavar="DIR", help="Write the crops there.")
+@click.option("--save-crops", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+              help="Write the crops there, outside of FOLDER.")  # fmt: skip
 @click.option(
     "--margin", type=click.FloatRange(0, 1), default=0.0, help="Around a crop, as a share of its longer side."
 )
 @click.option("--aspect", type=_Aspect(), help="Widen crops to it where the picture allows; 1 for squares.")
 @click.option("--cut-out", is_flag=True, help="Crops lose their ground: transparent PNG, or --ground.")
-@click.option("--segmenter", default="grabcut", metavar="S", show_default=True,
-              help="What outlines the objects: grabcut, or a model that makes masks.")  # fmt: skip
+@click.option("--segmenter", default=OWN_MASKS, metavar="S", show_default=True,
+              help="What outlines the objects: own (the detector's masks, or GrabCut where it makes none), grabcut, "
+              "or a model that makes masks.")  # fmt: skip
 @click.option("--ground", type=Colour(), help="A plain colour, such as #ffffff, instead of transparency.")
 @click.option("--overwrite", is_flag=True, help="Crops may replace files of their names.")
 @click.option("--trust-pickle", is_flag=True, help="Load a .pt file, which can run code.")
@@ -139,37 +150,29 @@ class _Aspect(click.ParamType[float]):
 def detect(folder: Path, as_json: bool, **options: Any) -> None:
     """Find objects in the pictures of FOLDER with a detector.
 
-    Crops are named after their picture and the object's number in it, in the same folders below DIR.
+    Crops are named after their picture and the object's number in it, in the same folders below DIR. Those that are
+    there already stay, so that the same command goes on where it was stopped.
     """
     from tamis.models.choice import Choice  # noqa: PLC0415 - loaded on use
-    from tamis.models.detect_folder import Crops, detect_folder  # noqa: PLC0415
+    from tamis.models.detect_folder import detect_folder  # noqa: PLC0415
 
-    session = Session(folder, as_json)
-    session.catch_interrupts()
-    show = session.progress("detect")
-
-    def tell(done: int, total: int | None, text: str) -> None:
-        if session.stop.is_set():
-            raise click.Abort
-        show(done, total, text)
-
+    crops = _crops_of(options)
     names = frozenset(name.strip() for name in options["classes"].split(",") if name.strip())
-    choice = Choice(
-        names, options["min_share"], options["merge"] or 2.0, options["choose"], options["max_objects"] or 0
-    )
-    target, segmenter = options["save_crops"], options["segmenter"] if options["cut_out"] else ""
-    cut = (options["margin"], options["aspect"], options["overwrite"], segmenter, options["ground"])
-    if (options["cut_out"] or options["ground"]) and not (options["cut_out"] and target):
-        raise click.UsageError("cut-outs need --save-crops DIR, and --ground needs --cut-out")
-    report = detect_folder(
-        folder,
-        model=options["model"],
-        choice=choice,
-        min_score=options["min_score"],
-        crops=Crops(target, *cut) if target is not None else None,
-        trust_pickle=options["trust_pickle"],
-        progress=tell,
-    )
+    merge = 2.0 if options["no_merge"] else options["merge"]
+    choice = Choice(names, options["min_share"], merge, options["choose"], options["max_objects"] or 0)
+    session = Session(folder, as_json)
+    try:
+        report = detect_folder(
+            folder,
+            model=options["model"],
+            choice=choice,
+            min_score=options["min_score"],
+            crops=crops,
+            trust_pickle=options["trust_pickle"],
+            progress=session.steps("detect", BEGINS_ANEW if crops is None else _CROPS_STAY),
+        )
+    finally:
+        session.close()
     lines = [
         f"{row['file']}  {row['class']}  {row['score']:.2f}  {' '.join(f'{value:.0f}' for value in row['box'])}"
         for row in report["regions"]
@@ -177,4 +180,29 @@ def detect(folder: Path, as_json: bool, **options: Any) -> None:
     for kind in ("unreadable", "questionable"):
         lines += [f"{kind}: {row['file']}: {row['reason']}" for row in report.get(kind, ())]
     lines.append(f"{len(report['regions'])} objects; nothing in {len(report['none'])} pictures")
+    if crops is not None:
+        made = report["crops"]
+        lines.append(f"{made['written']} crops written, {made['present']} there already, in {crops.folder}")
     session.finish(report, *lines)
+
+
+def _crops_of(options: Mapping[str, Any]) -> Crops | None:
+    """What is asked of the crops; raises UserError for an option that would do nothing."""
+    from tamis.models.detect_folder import Crops  # noqa: PLC0415 - loaded on use
+
+    for needed, say, others in _IDLE_WITHOUT:
+        if options[needed]:
+            continue
+        if idle := [name for name in others if _is_given(name)]:
+            named = ", ".join(f"--{name.replace('_', '-')}" for name in idle)
+            raise UserError(f"{named}: only of use with {say}; give it too")
+    if options["save_crops"] is None:
+        return None
+    segmenter = options["segmenter"] if options["cut_out"] else ""
+    cut = (options["margin"], options["aspect"], options["overwrite"], segmenter, options["ground"])
+    return Crops(options["save_crops"], *cut)
+
+
+def _is_given(name: str) -> bool:
+    source = click.get_current_context().get_parameter_source(name)
+    return source is not None and source is not click.core.ParameterSource.DEFAULT

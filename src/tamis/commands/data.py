@@ -118,6 +118,7 @@ def snapshot(session: Session, name: str | None) -> None:
 @click.option("--ground", type=Colour(), help="A plain colour, such as #ffffff, instead of transparency.")
 @click.option("--unmasked", type=click.Choice(["leave-out", "whole"]), default="leave-out", show_default=True,
               help="What becomes of samples without a mask under --cut-out; they are counted.")  # fmt: skip
+@click.option("--item", "items", multiple=True, metavar="N|URL", help="Only these items, by number or page.")
 @click.option("--masks", is_flag=True, help="Write the masks too: PNG files below masks/, for csv COCO run lengths.")
 @project_option
 def export(session: Session, snapshot: str, form: str, out: Path | None, **options: Any) -> int:
@@ -125,11 +126,12 @@ def export(session: Session, snapshot: str, form: str, out: Path | None, **optio
 
     csv: one row a sample with its labels and where it came from. folders: pictures in clean/CLASS and
     questionable/CLASS. An export that was stopped goes on where it was. Nothing is enlarged without --enlarge;
-    `tamis report sizes` shows what each size would enlarge. Several sizes: --size 224 --size 384.
+    `tamis report sizes` shows what each size would enlarge. Several sizes: --size 224 --size 384. Chosen items, with
+    --item, go to a folder of their own.
     """
     from tamis.dataset.export import export as write_out  # noqa: PLC0415 - loaded on use
     from tamis.dataset.export import export_sizes  # noqa: PLC0415
-    from tamis.dataset.snapshot import open_snapshot  # noqa: PLC0415
+    from tamis.dataset.snapshot import of_items, open_snapshot  # noqa: PLC0415
 
     chosen = {
         "" if size is None else str(size[0]) if size[0] == size[1] else f"{size[0]}x{size[1]}": _export_options(
@@ -138,7 +140,11 @@ def export(session: Session, snapshot: str, form: str, out: Path | None, **optio
         for size in options["sizes"] or [None]
     }
     frozen = open_snapshot(session.project, snapshot)
-    folder = out or session.folder / "exports" / f"{frozen.name}-{form}"
+    name = f"{frozen.name}-{form}"
+    if options["items"]:
+        frozen = of_items(session.project, frozen, options["items"])
+        name += f"-{frozen.digest[:8]}"
+    folder = out or session.folder / "exports" / name
     show = session.progress("export")
     if len(chosen) == 1:
         only = write_out(frozen, form, folder, *chosen.values(), progress=show, stop=session.stop)
@@ -171,17 +177,30 @@ def _export_options(size: tuple[int, int] | None, options: dict[str, Any]) -> Ex
 
 
 def _export_lines(report: ExportReport) -> list[str]:
-    lines = [f"{report.written} written, {report.skipped} there already, in {report.out}"]
+    written = _counted(report.pictures_written, report.written)
+    there = _counted(report.pictures_skipped, report.skipped)
+    lines = [f"{written} written, {there} there already, in {report.out}"]
     lines += [f"  {count} left out: {reason}" for reason, count in report.left_out.items()]
     lines += [f"  {count} {remark}" for remark, count in report.remarks.items()]
     return lines + [f"  failed: {name}: {reason}" for name, reason in report.failed]
+
+
+def _counted(pictures: int, files: int) -> str:
+    """Files by their kind, such as `166 pictures and 1 other file`."""
+    others = files - pictures
+    kinds = [f"{pictures} picture{'s' * (pictures != 1)}"] if pictures else []
+    kinds += [f"{others}{' other' if pictures else ''} file{'s' * (others != 1)}"] if others or not pictures else []
+    return " and ".join(kinds)
 
 
 @click.command()
 @click.argument("sample")
 @project_option
 def trace(session: Session, sample: str) -> None:
-    """Show where a sample came from: its image, pictures, items, pages, labels, data sets and models."""
+    """Show where a sample came from: its image, pictures, items, pages, labels, data sets and models.
+
+    SAMPLE is its id, or the number of an image, as reports show them below a picture; the first digits may do.
+    """
     from tamis.dataset.trace import trace as trace_sample  # noqa: PLC0415 - loaded on use
 
     found = trace_sample(session.project, sample)

@@ -110,7 +110,7 @@ def _table_of(steps: Sequence[Step], chosen: Step | None) -> list[str]:
     apart = max(1, -(-len(steps) // _ROWS))
     rows = [
         (
-            f"{step.threshold:.4f}", step.pairs, step.judged, step.different, f"{step.precision:.3f}",
+            f"{step.threshold:.6f}", step.pairs, step.judged, step.different, f"{step.precision:.3f}",
             f"{step.low:.3f} to {step.high:.3f}", f"{step.recall:.3f}", "<" if step is chosen else "",
         )
         for place, step in enumerate(steps)

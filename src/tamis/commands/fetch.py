@@ -69,7 +69,6 @@ def fetch(
     from tamis.fetch.run import fetch as fetch_list  # noqa: PLC0415
 
     session = Session(out, as_json)
-    session.catch_interrupts()
     if user_agent:
         options["user_agent"] = user_agent
     options["obey_robots"] = not options.pop("ignore_robots")

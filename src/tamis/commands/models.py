@@ -8,8 +8,11 @@ from typing import Any
 
 import click
 
-from tamis.commands.session import Session, project_option
+from tamis.commands.session import BEGINS_ANEW, Session, project_option
 from tamis.display import table
+
+#: What the next run of a training that was stopped does.
+_GOES_ON = "the same command with --resume goes on from what is finished"
 
 
 @click.command()
@@ -36,7 +39,12 @@ def train(
     project = session.project
     chosen = train_settings(project, {"attributes": attributes, **parse_overrides(overrides)})
     folder, card = train_model(
-        project, snapshot_folder(project, snapshot), name, chosen, progress=session.progress("train"), resume=resume
+        project,
+        snapshot_folder(project, snapshot),
+        name,
+        chosen,
+        progress=session.steps("train", _GOES_ON),
+        resume=resume,
     )
     session.finish(
         {"model": folder.name, "folder": str(folder), "metrics": card.metrics},
@@ -168,7 +176,7 @@ def _predict_folder(session: Session, folder: Path, model: str, asked: Mapping[s
     options = ClassifierOptions(
         asked.get("attribute", "class"), asked.get("fit", "trained"), asked.get("trust_pickle", False)
     )
-    document = classify_folder(path, folder, options, progress=session.progress("predict"))
+    document = classify_folder(path, folder, options, progress=session.steps("predict", BEGINS_ANEW))
     rows = [
         (row["file"], name, answer["value"], f"{answer['confidence']:.3f}")
         for row in document["pictures"]

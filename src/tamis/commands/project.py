@@ -14,6 +14,9 @@ from tamis.display import duration, table
 if TYPE_CHECKING:
     from tamis.pipeline import StageStatus
 
+#: Reasons of unreadable rows that `status` prints of a stage.
+_SHOWN = 5
+
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
@@ -96,6 +99,9 @@ def status(session: Session) -> int:
     )]  # fmt: skip
     lines += pass_lines([asdict(counts) for counts in found.passes])
     lines += ["", *(f"warning: {line}" for line in found.warnings)] if found.warnings else []
+    for name, reasons in found.unreadable.items():
+        lines += ["", f"unreadable in {name}:", *(f"  {count} x {reason}" for reason, count in reasons[:_SHOWN])]
+        lines += ["  ... and others: --json lists more"] if len(reasons) > _SHOWN else []
     for name, reasons in found.failures.items():
         lines += ["", f"failed in {name} (`tamis retry {name}` tries again):"]
         lines += [f"  {count} x {reason}" for reason, count in reasons]

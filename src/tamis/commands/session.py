@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tamis.display import progress_text, table
+from tamis.display import printable, progress_text, table
+from tamis.errors import Interrupted
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Seconds between two lines of progress where the output is no terminal.
 QUIET_SECONDS = 10.0
+#: What the next run of a command does that keeps nothing before its end.
+BEGINS_ANEW = "nothing is kept: the next run begins anew"
 #: No progress is shown for what takes less.
 PATIENCE_SECONDS = 2.0
 
@@ -34,7 +37,8 @@ class Session:
     def __init__(self, folder: Path, as_json: bool) -> None:
         self.folder = folder
         self.as_json = as_json
-        self.stop = threading.Event()
+        self._stop = threading.Event()
+        self._before: Any = None
         self._project: Project | None = None
         self._bars: RichProgress | None = None
 
@@ -48,8 +52,11 @@ class Session:
         return self._project
 
     def close(self) -> None:
-        """Put the terminal and the database in order."""
+        """Put the terminal, signals and the database in order."""
         self._end_bars()
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+            self._before = None
         if self._project is not None:
             self._project.close()
 
@@ -59,21 +66,35 @@ class Session:
         """Print the result: the document as JSON, or the lines for people."""
         self._end_bars()
         if self.as_json:
-            click.echo(json.dumps(document, ensure_ascii=False, indent=2, default=str))
+            click.echo(as_json(document))
             return
         for line in lines:
-            click.echo(line)
+            click.echo(printable(line))
 
     def note(self, line: str) -> None:
         """Tell people something on the side; never on standard output under --json."""
         if self._bars is not None:
-            self._bars.console.print(line, markup=False, highlight=False)
+            self._bars.console.print(printable(line), markup=False, highlight=False)
         else:
-            click.echo(line, err=True)
+            click.echo(printable(line), err=True)
 
     def progress(self, label: str) -> Callable[[int, int | None, str], None]:
         """Return a progress callback that shows a bar with the time left, or a line now and then."""
         return self._bar(label) if sys.stderr.isatty() else _line_progress(label)
+
+    def steps(self, label: str, then: str) -> Callable[[int, int | None, str], None]:
+        """Return a progress callback for work that may end at each call: it raises Interrupted after Ctrl-C.
+
+        At the last call all is done, so that the work comes to its end. `then` says what the next run does.
+        """
+        stop, show = self.stop, self.progress(label)
+
+        def step(done: int, total: int | None, text: str) -> None:
+            show(done, total, text)
+            if stop.is_set() and done != total:
+                raise Interrupted(f"{label} stopped" + (f" at {done / total:.0%}" if total else ""), then)
+
+        return step
 
     def _bar(self, label: str) -> Callable[[int, int | None, str], None]:
         from rich.console import Console  # noqa: PLC0415 - terminals only
@@ -99,16 +120,27 @@ class Session:
 
     # --- stopping -------------------------------------------------------------------------------------------------
 
-    def catch_interrupts(self) -> None:
-        """Let the first Ctrl-C finish what is under way, and the second end at once."""
+    @property
+    def stop(self) -> threading.Event:
+        """Set by Ctrl-C, for work that ends at a safe point; from then on the second Ctrl-C ends at once.
 
-        def on_interrupt(_signal: int, _frame: FrameType | None) -> None:
-            if self.stop.is_set():
-                raise KeyboardInterrupt
-            self.stop.set()
-            self.note("stopping: what is under way is finished and saved; Ctrl-C again ends at once")
+        A command that asks for no `stop` has nothing to bring to an end: Ctrl-C ends it at once.
+        """
+        if self._before is None and threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._on_interrupt) or signal.SIG_DFL
+        return self._stop
 
-        signal.signal(signal.SIGINT, on_interrupt)
+    def _on_interrupt(self, _signal: int, _frame: FrameType | None) -> None:
+        if self._stop.is_set():
+            raise KeyboardInterrupt
+        self._stop.set()
+        self.note("stopping as soon as what is under way is finished; Ctrl-C again ends at once")
+
+
+def as_json(document: Any) -> str:
+    r"""Return a document as JSON that UTF-8 carries: bytes of names that are no text become escapes like `\udcff`."""
+    text = json.dumps(document, ensure_ascii=False, indent=2, default=str)
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _line_progress(label: str) -> Callable[[int, int | None, str], None]:
@@ -121,7 +153,8 @@ def _line_progress(label: str) -> Callable[[int, int | None, str], None]:
         if now - last < QUIET_SECONDS:
             return
         last = now
-        click.echo(f"{label}: {progress_text(done, total, now - started)} {text}".rstrip(), err=True)
+        line = f"{label}: {progress_text(done, total, now - started)} {text}"
+        click.echo(printable(line).rstrip(), err=True)
 
     return show
 
@@ -137,7 +170,6 @@ def project_option(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def command(project_folder: Path, as_json: bool, *args: Any, **kwargs: Any) -> Any:
         session = Session(project_folder, as_json)
-        session.catch_interrupts()
         try:
             return function(session, *args, **kwargs)
         finally:

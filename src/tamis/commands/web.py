@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
-from tamis.commands.session import Session, project_option
+from tamis.commands.session import BEGINS_ANEW, Session, project_option
+from tamis.display import printable, table
 
 
 @click.command()
@@ -33,7 +35,8 @@ def serve(
     def tell(url: str) -> None:
         session.finish({"url": url}, f"tamis serves {session.project.settings.project.name} at {url} (Ctrl-C ends it)")
 
-    serve_project(session.project, host, port, open_browser=open_browser, hosts=hosts, started=tell)
+    with suppress(KeyboardInterrupt):
+        serve_project(session.project, host, port, open_browser=open_browser, hosts=hosts, started=tell)
 
 
 @click.group()
@@ -74,19 +77,20 @@ def model_report(session: Session, name: str) -> None:
 @project_option
 def sizes_report(session: Session, folder: Path | None, most: float, out: Path | None) -> None:
     """How large the kept pictures are, what each target size from 64 to 1080 would enlarge, and a proposal."""
-    from tamis.display import table  # noqa: PLC0415 - loaded on use
-    from tamis.report.sizes import folder_sizes, project_sizes, write_sizes_report  # noqa: PLC0415
+    from tamis.report.sizes import folder_sizes, project_sizes, write_sizes_report  # noqa: PLC0415 - loaded on use
 
-    show = session.progress("sizes")
+    show = session.steps("sizes", BEGINS_ANEW)
     if folder is not None:
-        name, path = folder.resolve().name, out or Path("sizes.html")
+        name, path = printable(folder.resolve().name), out or Path("sizes.html")
         sizes = folder_sizes(folder, show)
     else:
         name, path = session.project.settings.project.name, out or session.project.path("reports", "sizes.html")
         sizes = project_sizes(session.project, show)
     summary = write_sizes_report(name, sizes, path, most)
     rows = [(one["size"], f"{one['inside']:.1%}", f"{one['crop']:.1%}") for one in summary["targets"]]
-    lines = [f"{summary['pictures']} pictures; enlarged at each target:", ""]
+    lines = [f"unreadable: {row['file']}: {row['reason']}" for row in summary["unreadable_files"]]
+    broken = f", {summary['unreadable']} unreadable files" if summary["unreadable"] else ""
+    lines += [f"{summary['pictures']} pictures{broken}; enlarged at each target:", ""]
     lines += [*table(("pixels", "inside, letterbox", "crop, stretch"), rows), ""]
     for fit, size in summary["proposed"].items():
         lines.append(f"proposed for {fit}: " + (f"{size} px" if size else "none, the pictures are too small"))
@@ -104,11 +108,10 @@ def curation_report(session: Session, samples: int, out: Path | None) -> None:
 
     The pictures nearest to each threshold show what moving it would do.
     """
-    from tamis.display import table  # noqa: PLC0415 - loaded on use
-    from tamis.report.curation import FATES, write_curation_report  # noqa: PLC0415
+    from tamis.report.curation import FATES, write_curation_report  # noqa: PLC0415 - loaded on use
 
     path = out or session.project.path("reports", "curation.html")
-    curation = write_curation_report(session.project, path, samples, session.progress("curation"))
+    curation = write_curation_report(session.project, path, samples, session.steps("curation", BEGINS_ANEW))
     rows = [(step.title, step.entered, *(step.amount(fate) for fate in FATES)) for step in curation.steps]
     lines = [*table(("step", "came", *FATES), rows), ""]
     session.finish(curation.to_json() | {"report": str(path)}, *lines, f"report: {path}")
@@ -129,16 +132,24 @@ def demo(folder: Path, listings: int, serve_it: bool, as_json: bool) -> int:
     from tamis.demo.run import run_demo  # noqa: PLC0415 - loaded on use
 
     session = Session(folder, as_json)
-    session.catch_interrupts()
     try:
         result = run_demo(folder, listings, note=session.note, stop=session.stop)
         session.finish(result.to_json(), *result.lines())
-        if serve_it:
-            from tamis.annotate.server import serve as serve_project  # noqa: PLC0415
-
-            serve_project(
-                session.project, started=lambda url: session.note(f"the web application: {url} (Ctrl-C ends)")
-            )
     finally:
         session.close()
+    if serve_it:
+        _serve_demo(Session(folder, as_json))
     return 0
+
+
+def _serve_demo(session: Session) -> None:
+    from tamis.annotate.server import serve as serve_project  # noqa: PLC0415 - loaded on use
+
+    def tell(url: str) -> None:
+        session.note(f"the web application: {url} (Ctrl-C ends)")
+
+    try:
+        with suppress(KeyboardInterrupt):
+            serve_project(session.project, started=tell)
+    finally:
+        session.close()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
+from stat import S_ISREG
 
-from tamis.crawl.fetch import Fetched
-from tamis.crawl.outcomes import OK, Outcome, standing, too_large
+from tamis.crawl.outcomes import OK, Fetched, Outcome, standing, too_large
 from tamis.errors import Unreadable
 from tamis.vision.formats import sniff
 from tamis.vision.header import Limits, probe
@@ -38,10 +38,18 @@ def read_picture_file(folder: Path | None, name: str, max_bytes: int) -> Fetched
         return Fetched(standing("not_found", "the path leads out of the source"), name)
     file = folder / path
     try:
-        if file.stat().st_size > max_bytes:
-            return Fetched(too_large(max_bytes), name)
+        if refusal := _refusal(file, max_bytes):
+            return Fetched(refusal, name)
         return Fetched(OK, name, body=file.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+    except (FileNotFoundError, NotADirectoryError):
         return Fetched(standing("not_found", f"no such file: {file}"), name)
     except OSError as error:
         return Fetched(Outcome("unreadable_file", error.strerror or type(error).__name__, passing=True), name)
+
+
+def _refusal(file: Path, max_bytes: int) -> Outcome | None:
+    """Why a file is not opened: a pipe would hold the reader up for ever."""
+    found = file.stat()
+    if not S_ISREG(found.st_mode):
+        return standing("not_found", f"not a regular file: {file}")
+    return too_large(max_bytes) if found.st_size > max_bytes else None

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from tamis.crawl.checks import judge_picture, read_picture_file
-from tamis.crawl.fetch import Fetched, Fetcher, FetchLimits, fetch_robots, run_async
+from tamis.crawl.fetch import Fetcher, FetchLimits, fetch_robots, run_async
 from tamis.crawl.hosts import HostTable
-from tamis.crawl.outcomes import OK, Outcome, standing
+from tamis.crawl.outcomes import OK, Fetched, Outcome, standing
 from tamis.crawl.pictures import PictureResult, PictureTable, PictureTask, StoredImage
 from tamis.crawl.politeness import PATIENCE, ROBOTS_RECOVERY_SECONDS, Pace, Robots
 from tamis.crawl.report import LISTED_FAILURES, Progress, WebReport

@@ -23,6 +23,7 @@ from tamis.crawl.outcomes import (
     MAX_REDIRECTS,
     OK,
     REDIRECTS,
+    Fetched,
     Outcome,
     outcome_of_status,
     standing,
@@ -47,23 +48,6 @@ _DNS_SECONDS = 60
 
 #: Asked before a redirect is followed; an outcome keeps the fetcher from it.
 Gate = Callable[[str], Awaitable[Outcome | None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """The end of a request. `url` is where the redirects led; `wait` is what Retry-After asks for, in seconds."""
-
-    outcome: Outcome
-    url: str
-    status: int | None = None
-    body: bytes = b""
-    content_type: str | None = None
-    wait: float | None = None
-
-    @property
-    def ok(self) -> bool:
-        """Whether `body` is the whole document."""
-        return self.outcome.name == "ok"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,18 @@
 """A folder of pictures as a source: each subfolder that holds pictures is an item, each loose picture is one too.
 
 A table `listing.csv` or `items.csv` in the folder names items and gives their facts; saved HTML pages are read like
-pages of the web, with the pictures that lie beside them.
+pages of the web, with the pictures that lie beside them. Which files are pictures is said in
+`tamis.vision.picturefiles`.
 """
 
 from __future__ import annotations
 
 import csv
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path, PurePosixPath
+from stat import S_ISREG
 from urllib.parse import unquote, urlsplit
 
 from tamis.crawl.itemrecords import plain_text, to_item
@@ -19,11 +20,9 @@ from tamis.crawl.items import FoundItem, PictureRef, web_pictures
 from tamis.errors import UserError
 from tamis.extract.extractor import extract_page
 from tamis.records import Item, digest
+from tamis.vision.picturefiles import is_picture, visible_files
 
 TABLES = ("listing.csv", "listings.csv", "items.csv")
-PICTURE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
-)
 PAGE_SUFFIXES = frozenset({".html", ".htm", ".xhtml"})
 #: Columns that name an item's files: one picture a row, or the folder that holds them.
 _FILE_COLUMNS = ("file", "image", "picture", "path", "filename", "file_name", "image_path", "photo")
@@ -36,50 +35,65 @@ _SYNONYMS = {"make": "brand", "name": "title", "text": "description"}
 _MAX_PAGE_BYTES = 12_000_000
 
 
-def read_folder(folder: Path, source: str) -> Iterator[FoundItem]:
+def read_folder(folder: Path, source: str, unnamed: set[str] | None = None) -> Iterator[FoundItem]:
     """Yield the items of a folder source in a stable order.
 
-    With a table, its rows are the items, and folders and pictures that it does not name are items of their own.
+    With a table, its rows are the items, and folders and pictures that it does not name are items of their own. What
+    has a name that is no UTF-8 is left out, as no database takes it, and its path is added to `unnamed`.
 
     Raises:
         UserError: the folder or the table cannot be read; the message names it.
     """
-    reader = _Folder(folder, source)
+    reader = _Folder(folder, source, set() if unnamed is None else unnamed)
     used: set[str] = set()
     table = next((folder / name for name in TABLES if (folder / name).is_file()), None)
     if table is not None:
         for found in reader.table_items(table):
             used.update(ref.url for ref in found.pictures)
             yield found
-    for place, names in _walk(folder):
+    for place, names in visible_files(folder):
         yield from reader.place_items(place, [name for name in names if str(place / name) not in used])
 
 
 class _Folder:
     """The files below one folder, named by their path from there with forward slashes."""
 
-    def __init__(self, root: Path, source: str) -> None:
+    def __init__(self, root: Path, source: str, unnamed: set[str]) -> None:
         self.root = root
         self.source = source
+        self.unnamed = unnamed
 
     def picture(self, path: str) -> PictureRef:
         return PictureRef(path, digest("file", self.source, path), "")
 
     def place_items(self, place: PurePosixPath, names: list[str]) -> Iterator[FoundItem]:
         """Items of one folder: its saved pages, then itself, or its loose pictures where it is the source's own."""
-        pictures = [name for name in names if PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES]
+        pages = [name for name in names if _is_page(name)]
+        pictures = self.pictures(place, (name for name in names if not _is_page(name)))
         shown: set[str] = set()
-        for name in names:
-            if PurePosixPath(name).suffix.lower() in PAGE_SUFFIXES and (found := self.page_item(place / name)):
+        for page in filter(self.is_named, (place / name for name in pages)):
+            if found := self.page_item(page):
                 shown.update(ref.url for ref in found.pictures)
                 yield found
-        paths = [str(place / name) for name in pictures if str(place / name) not in shown]
+        paths = [path for path in pictures if path not in shown]
         if place == PurePosixPath():
             for path in paths:
                 yield self.item(path, PurePosixPath(path).stem, {}, [path])
         elif paths:
             above = {"folder": str(place.parent)} if place.parent != PurePosixPath() else {}
             yield self.item(str(place), place.name, above, paths)
+
+    def pictures(self, place: PurePosixPath, names: Iterable[str]) -> list[str]:
+        """The paths of those files of a folder that are pictures."""
+        found = [place / name for name in names if is_picture(self.root / place / name)]
+        return [str(path) for path in found if self.is_named(path)]
+
+    def is_named(self, path: PurePosixPath) -> bool:
+        """Whether a path is text that databases take; else it is noted."""
+        if plain_text(str(path)) == str(path):
+            return True
+        self.unnamed.add(str(path))
+        return False
 
     def item(self, identity: str, title: str, attributes: Mapping[str, str], paths: list[str]) -> FoundItem:
         words = plain_text(title).replace("_", " ").strip()
@@ -89,6 +103,8 @@ class _Folder:
     def page_item(self, path: PurePosixPath) -> FoundItem | None:
         """The item of a saved page; its pictures are files beside it where these are there, else URLs."""
         try:
+            if not S_ISREG((self.root / path).stat().st_mode):
+                return None
             with (self.root / path).open("rb") as handle:
                 body = handle.read(_MAX_PAGE_BYTES)
         except OSError as error:
@@ -137,18 +153,12 @@ class _Folder:
         place = PurePosixPath(name.strip().strip("/"))
         if not place.parts or ".." in place.parts or not (self.root / place).is_dir():
             return []
-        names = sorted(entry.name for entry in (self.root / place).iterdir() if entry.is_file())
-        return [str(place / name) for name in names if Path(name).suffix.lower() in PICTURE_SUFFIXES]
+        entries = (entry for entry in (self.root / place).iterdir() if not entry.is_dir())
+        return self.pictures(place, sorted(entry.name for entry in entries if not entry.name.startswith(".")))
 
 
-def _walk(folder: Path) -> Iterator[tuple[PurePosixPath, list[str]]]:
-    def refuse(error: OSError) -> None:
-        raise UserError(f"{error.filename} cannot be read: {error.strerror}") from error
-
-    for place, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        relative = PurePosixPath(Path(place).relative_to(folder).as_posix())
-        yield relative, sorted(name for name in names if not name.startswith(".") and plain_text(name) == name)
+def _is_page(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in PAGE_SUFFIXES
 
 
 def _read_table(table: Path) -> Iterator[dict[str, str]]:

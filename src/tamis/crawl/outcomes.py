@@ -31,6 +31,23 @@ class Outcome:
     blames_host: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """The end of a request. `url` is where the redirects led; `wait` is what Retry-After asks for, in seconds."""
+
+    outcome: Outcome
+    url: str
+    status: int | None = None
+    body: bytes = b""
+    content_type: str | None = None
+    wait: float | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether `body` is the whole document."""
+        return self.outcome.name == "ok"
+
+
 #: A whole document.
 OK = Outcome("ok")
 

@@ -11,8 +11,8 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
-from tamis.crawl.fetch import Fetched, Fetcher, fetch_robots
-from tamis.crawl.outcomes import Outcome, standing
+from tamis.crawl.fetch import Fetcher, fetch_robots
+from tamis.crawl.outcomes import Fetched, Outcome, standing
 from tamis.crawl.politeness import Pace, Robots
 from tamis.crawl.urls import BadUrl, host_of
 

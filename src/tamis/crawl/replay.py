@@ -25,7 +25,7 @@ from sqlalchemy import Connection
 
 from tamis import schema
 from tamis.blobs import BlobCorrupt, BlobMissing, BlobStore
-from tamis.config import CrawlSettings, Settings, SourceSettings, load_settings
+from tamis.config import CrawlSettings, Settings, SourceSettings
 from tamis.crawl.frontier import PageResult, PageTask, insert_pages
 from tamis.crawl.history import vanish
 from tamis.crawl.items import save_items
@@ -36,10 +36,11 @@ from tamis.crawl.report import Progress
 from tamis.crawl.yields import FIELDS, Yield, record_replay
 from tamis.database import reading, retrying, writing
 from tamis.engine.lease import Lease, held
-from tamis.engine.runner import worker_count
+from tamis.engine.run import worker_count
 from tamis.errors import Interrupted, TamisError
 from tamis.project import Project, open_store
 from tamis.recipes.library import load_recipe
+from tamis.settingsfile import load_settings
 
 #: Pages that are read and committed together.
 BATCH = 32

@@ -41,7 +41,7 @@ class CrawlReport(WebReport):
 
     `pages` were asked for, of which `unmodified` had not changed since they were stored. `budgets` names sources that
     may not take more in this pass, `passes` the items of each source's pass so far, `warnings` what fell against
-    earlier runs.
+    earlier runs, or was left out.
     """
 
     pages: int = 0

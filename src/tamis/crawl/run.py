@@ -50,16 +50,19 @@ def crawl(
         Interrupted: the user pressed Ctrl-C; all that was finished is committed.
     """
     began = time.monotonic()
-    report = _from_files(register_sources(project, Watch(progress, stop)))
+    brought = register_sources(project, Watch(progress, stop))
+    report = _from_files(brought)
     if count_pending(project):
         told = _Child(project.folder, limits).run(progress, stop)
         told["failed"] = [*report.failed, *map(tuple, told["failed"])]
         for name in ("pages", "items", "changed", "pictures", "failures"):
             told[name] += getattr(report, name)
         report = CrawlReport(**told)
-    warnings = end_passes(project, report.budgets) + record_crawl(project)
+    warnings = brought.warnings + end_passes(project, report.budgets) + record_crawl(project)
     passes = [asdict(counts) for counts in pass_counts(project)]
-    return replace(report, warnings=warnings, passes=passes, seconds=time.monotonic() - began)
+    # Reading saved pages ends early too, without a word of its own.
+    stopped = report.stopped or (stop is not None and stop.is_set())
+    return replace(report, warnings=warnings, passes=passes, stopped=stopped, seconds=time.monotonic() - began)
 
 
 def _from_files(brought: SavedReport) -> CrawlReport:

@@ -51,19 +51,24 @@ Progress = Callable[[int, int | None, str], None]
 
 @dataclass
 class SavedReport:
-    """What reading saved pages brought; `failed` names files that could not be read to their end, and why."""
+    """What reading saved pages and folders brought.
+
+    `failed` names files that could not be read to their end, and why; `warnings` tell what was left out.
+    """
 
     pages: int = 0
     items: int = 0
     changed: int = 0
     pictures: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def add(self, other: SavedReport) -> None:
         """Take in what another source brought."""
         self.pages, self.items = self.pages + other.pages, self.items + other.items
         self.changed += other.changed
         self.pictures, self.failed = self.pictures + other.pictures, self.failed + other.failed
+        self.warnings = self.warnings + other.warnings
 
 
 @dataclass(frozen=True, slots=True)

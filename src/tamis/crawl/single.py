@@ -12,7 +12,8 @@ from typing import Any
 
 from tamis.config import CrawlSettings
 from tamis.crawl.captures import stated_address
-from tamis.crawl.fetch import Fetched, Fetcher, FetchLimits, fetch_robots, run_async
+from tamis.crawl.fetch import Fetcher, FetchLimits, fetch_robots, run_async
+from tamis.crawl.outcomes import Fetched
 from tamis.errors import UserError
 from tamis.extract.extractor import extract_page
 from tamis.extract.records import Extraction

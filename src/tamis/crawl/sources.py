@@ -11,7 +11,6 @@ import sqlalchemy as sa
 
 from tamis import schema
 from tamis.config import ASKED, SourceSettings
-from tamis.crawl.browser import check_browser
 from tamis.crawl.captures import SUFFIXES, capture_files
 from tamis.crawl.folders import read_folder
 from tamis.crawl.frontier import Link, insert_pages
@@ -20,7 +19,8 @@ from tamis.crawl.reading import Place, feed_links
 from tamis.crawl.saved import SavedReport, Watch, register_saved
 from tamis.crawl.urls import BadUrl, PrivateAddress, check_literal, request_url
 from tamis.database import chunks, insert_new, reading, retrying, writing
-from tamis.errors import UserError
+from tamis.display import printable
+from tamis.errors import Interrupted, UserError
 from tamis.project import Project
 from tamis.recipes.library import load_recipe
 
@@ -67,9 +67,7 @@ def register_sources(project: Project, watch: Watch | None = None) -> SavedRepor
     brought = SavedReport()
     for name, given in project.settings.source.items():
         if given.kind == "folder":
-            added = _register_folder(project, rows[name], given)
-            saved = SavedReport(items=added.new_items, changed=added.changed_items, pictures=added.new_pictures)
-            brought.add(saved)
+            brought.add(_register_folder(project, rows[name], given, watch or Watch()))
         elif given.kind == "saved":
             place = Place(name, given, load_recipe(given.recipe, project.folder))
             brought.add(register_saved(project, rows[name], place, source_path(project, given), watch or Watch()))
@@ -95,6 +93,8 @@ def check_source(project: Project, name: str, given: SourceSettings) -> None:
     setting = f"source.{name}.address"
     load_recipe(given.recipe, project.folder, given.address)
     if given.render != "never":
+        from tamis.crawl.browser import check_browser  # noqa: PLC0415 - with it an HTTP client
+
         check_browser(f"source.{name}.render")
     if given.kind == "site":
         try:
@@ -162,13 +162,20 @@ def _listed(project: Project, row: sa.Row[Any]) -> Iterator[Link]:
         yield Link(url, "unknown", 0, 0)
 
 
-def _register_folder(project: Project, row: sa.Row[Any], given: SourceSettings) -> Saved:
+def _register_folder(project: Project, row: sa.Row[Any], given: SourceSettings, watch: Watch) -> SavedReport:
     brought = Saved(0, 0)
-    for part in chunks(read_folder(source_path(project, given), row.name), _BATCH):
+    unnamed: set[str] = set()
+    for part in chunks(read_folder(source_path(project, given), row.name, unnamed), _BATCH):
+        if watch.is_over():
+            raise Interrupted(f"stopped; {brought.new_items} new items of source {row.name} are kept")
 
         def write(part: Any = part) -> Saved:
             with writing(project.engine) as connection:
                 return save_items(connection, row, part, time.time())
 
         brought = brought.plus(retrying(write))
-    return brought
+    report = SavedReport(items=brought.new_items, changed=brought.changed_items, pictures=brought.new_pictures)
+    if unnamed:
+        left_out = f"source {row.name}: {len(unnamed)} files are left out since their names are no UTF-8"
+        report.warnings.append(f"{left_out}, such as {printable(min(unnamed))}: rename them")
+    return report

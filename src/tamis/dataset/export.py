@@ -18,11 +18,12 @@ from pathlib import Path, PurePosixPath
 from threading import Event
 from typing import Any
 
+from tamis.blobs import write_whole
 from tamis.dataset.candidates import Progress
 from tamis.dataset.encode import class_table
 from tamis.dataset.manifest import Sample, Snapshot
 from tamis.dataset.maskfile import MASKS
-from tamis.dataset.target import ExportOptions, ExportReport, Job, Target, crop_file, mask_file, write_whole
+from tamis.dataset.target import ExportOptions, ExportReport, Job, Target, crop_file, mask_file
 from tamis.errors import UserError
 
 #: Describes an export, so that only the same one goes on in its folder.
@@ -218,7 +219,7 @@ def _jobs(sample: Sample, place: PurePosixPath, target: Target, options: ExportO
         target.remark("exported whole: no mask to cut it out by")
     yield Job(sample, place / (sample.id + options.rendering.suffix), crop_file)
     if options.masks and sample.mask:
-        yield Job(sample, MASK_FOLDER / place / f"{sample.id}.png", mask_file)
+        yield Job(sample, MASK_FOLDER / place / f"{sample.id}.png", mask_file, is_picture=False)
     elif options.masks:
         target.remark(_NO_MASK_FILE)
 

@@ -64,6 +64,8 @@ LIMITS = (
     Limit("blockiness", "most", "blocky", "Blockiness", "Steps between blocks over others; more is questionable.",
           0.05, off=10.0),
     Limit("text_share", "most", "lettering", "Lettering", "Share of the picture; more is questionable.", 0.05, off=1.0),
+    Limit("border_share", "most", "framed", "Border", "Share of plain bands at the edges; more is questionable.", 0.05,
+          off=1.0),
     Limit("aspect", "most", "long", "Aspect", "Longer over shorter side; longer pictures are questionable.", 1.0, ".1f",
           off=100.0),
 )  # fmt: skip

@@ -25,6 +25,7 @@ from tamis.config import Settings
 from tamis.database import chunks, reading, writing
 from tamis.dataset.candidates import Candidate, Dropped, Progress, read_candidates
 from tamis.dataset.grouping import group_keys, split_samples
+from tamis.dataset.items import find_items
 from tamis.dataset.manifest import MANIFEST, SPLITS, Sample, Snapshot, Split
 from tamis.dataset.maskrows import read_masks
 from tamis.dataset.refine import Refined, refine
@@ -109,6 +110,20 @@ def open_snapshot(project: Project, name: str) -> Snapshot:
     raise UserError(f"no snapshot {name!r} here; there are: {listed}")
 
 
+def of_items(project: Project, snapshot: Snapshot, names: Sequence[str]) -> Snapshot:
+    """Return the part of a snapshot that shows some items of the project, named by number or page URL.
+
+    Raises:
+        UserError: there is no such item, or no sample shows one of them.
+    """
+    with reading(project.engine) as connection:
+        urls = set(find_items(connection, names).values())
+    samples = tuple(sample for sample in snapshot.samples if sample.item_url in urls)
+    if missing := urls - {sample.item_url for sample in samples}:
+        raise UserError(f"snapshot {snapshot.name} has no sample of {', '.join(sorted(missing))}")
+    return replace(snapshot, samples=samples)
+
+
 def warnings_of(snapshot: Snapshot) -> list[str]:
     """Return what a person should know before training on a snapshot, one line each."""
     warnings: list[str] = []
@@ -183,7 +198,7 @@ def _sample(one: Candidate, split: Split, labels: Mapping[str, str], group: str,
         id=one.id,
         sha256=region.sha256,
         box_xyxy=region.box_xyxy,
-        crop_xyxy=expand(region.box_xyxy, region.image_wh, detect.margin, 1.0 if detect.square else None),
+        crop_xyxy=expand(region.box_xyxy, region.image_wh, detect.margin, detect.crop_aspect),
         split=split,
         verdict=one.verdict,
         labels=dict(labels),

@@ -8,9 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from threading import Event
 from typing import Any, NamedTuple
-from uuid import uuid4
 
-from tamis.blobs import BlobCorrupt, BlobMissing
+from tamis.blobs import BlobCorrupt, BlobMissing, write_whole
 from tamis.dataset.candidates import Progress
 from tamis.dataset.manifest import Sample, Snapshot
 from tamis.errors import Interrupted, Unreadable
@@ -48,12 +47,15 @@ class ExportOptions:
 class ExportReport:
     """Files written and found there already, samples left out with the reason, and samples that failed with theirs.
 
-    `remarks` counts samples that are exported, but otherwise than asked for.
+    Of the files `pictures_written` and `pictures_skipped` show samples; the others are masks and tables. `remarks`
+    counts samples that are exported, but otherwise than asked for.
     """
 
     out: Path
     written: int
     skipped: int
+    pictures_written: int = 0
+    pictures_skipped: int = 0
     left_out: Mapping[str, int] = field(default_factory=dict)
     failed: tuple[tuple[str, str], ...] = ()
     remarks: Mapping[str, int] = field(default_factory=dict)
@@ -64,11 +66,12 @@ Render = Callable[[Snapshot, Sample, ExportOptions], bytes]
 
 
 class Job(NamedTuple):
-    """A file that is rendered from a sample."""
+    """A file that is rendered from a sample: its picture, or another."""
 
     sample: Sample
     name: PurePosixPath
     render: Render
+    is_picture: bool = True
 
 
 class Target:
@@ -76,7 +79,7 @@ class Target:
 
     def __init__(self, folder: Path, progress: Progress | None = None, stop: Event | None = None) -> None:
         self.folder = folder
-        self.written = self.skipped = 0
+        self.written = self.skipped = self.pictures_written = self.pictures_skipped = 0
         self.left_out: dict[str, int] = {}
         self.remarks: dict[str, int] = {}
         self.failed: list[tuple[str, str]] = []
@@ -108,25 +111,27 @@ class Target:
         """
         jobs = list(pictures)
         done = 0
-        for sample, reason, skipped in self._rendered(snapshot, jobs, options):
+        for job, reason, skipped in self._rendered(snapshot, jobs, options):
             done += 1
             if reason:
-                self.failed.append((sample.id, reason))
+                self.failed.append((job.sample.id, reason))
             elif skipped:
                 self.skipped += 1
+                self.pictures_skipped += job.is_picture
             else:
                 self.written += 1
+                self.pictures_written += job.is_picture
             if self._progress is not None:
                 self._progress(done, len(jobs), f"{len(self.failed)} failed" if self.failed else "")
         self.failed = sorted(set(self.failed))
         if done < len(jobs):
-            raise Interrupted(f"stopped after {done} of {len(jobs)} pictures; the same command goes on from there")
+            raise Interrupted(f"stopped after {done} of {len(jobs)} files", "the same command goes on from there")
 
     def _rendered(
         self, snapshot: Snapshot, jobs: Iterable[Job], options: ExportOptions
-    ) -> Iterator[tuple[Sample, str, bool]]:
-        """Sample, why it failed (or empty), whether it was there; a bounded number of jobs is under way."""
-        waiting: set[Future[tuple[Sample, str, bool]]] = set()
+    ) -> Iterator[tuple[Job, str, bool]]:
+        """Job, why it failed (or empty), whether it was there; a bounded number of jobs is under way."""
+        waiting: set[Future[tuple[Job, str, bool]]] = set()
         with ThreadPoolExecutor(options.threads) as pool:
             for job in jobs:
                 if self._stop.is_set():
@@ -139,7 +144,16 @@ class Target:
 
     def report(self) -> ExportReport:
         """What was done."""
-        return ExportReport(self.folder, self.written, self.skipped, self.left_out, tuple(self.failed), self.remarks)
+        return ExportReport(
+            self.folder,
+            self.written,
+            self.skipped,
+            self.pictures_written,
+            self.pictures_skipped,
+            self.left_out,
+            tuple(self.failed),
+            self.remarks,
+        )
 
 
 def crop_file(snapshot: Snapshot, sample: Sample, options: ExportOptions) -> bytes:
@@ -164,24 +178,13 @@ def mask_file(snapshot: Snapshot, sample: Sample, options: ExportOptions) -> byt
     return render_mask(mask, sample.crop_xyxy, options.rendering)
 
 
-def _render(snapshot: Snapshot, job: Job, folder: Path, options: ExportOptions) -> tuple[Sample, str, bool]:
-    sample, path = job.sample, folder / job.name
+def _render(snapshot: Snapshot, job: Job, folder: Path, options: ExportOptions) -> tuple[Job, str, bool]:
+    path = folder / job.name
     if path.is_file():
-        return sample, "", True
+        return job, "", True
     try:
-        data = job.render(snapshot, sample, options)
+        data = job.render(snapshot, job.sample, options)
     except (BlobMissing, BlobCorrupt, Unreadable, ValueError) as error:
-        return sample, " ".join(str(error).split()), False
+        return job, " ".join(str(error).split()), False
     write_whole(path, data)
-    return sample, "", False
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{uuid4().hex}.part")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    return job, "", False

@@ -1,4 +1,4 @@
-"""Where a sample came from: everything that the database knows about it, from the page to the model."""
+"""Where a sample or an image came from: everything that the database knows of it, from the page to the model."""
 
 from __future__ import annotations
 
@@ -30,10 +30,13 @@ Fact = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """The provenance of one sample; every part holds columns of the table of its name, times as ISO 8601 in UTC."""
+    """The provenance of one sample; every part holds columns of the table of its name, times as ISO 8601 in UTC.
 
-    sample: str
-    region: Fact
+    That of an image, readable or not, has no sample and no region, and of its labels those of its items.
+    """
+
+    sample: str | None
+    region: Fact | None
     image: Fact
     pictures: tuple[Fact, ...]
     items: tuple[Fact, ...]
@@ -52,37 +55,38 @@ class Trace:
         return list(_lines(self))
 
 
-def trace(project: Project, sample_id: str) -> Trace:
-    """Return where a sample came from.
+def trace(project: Project, name: str) -> Trace:
+    """Return where a sample or an image came from.
 
     Args:
         project: the project.
-        sample_id: a public id, the beginning of one, or a whole region key. The sample may be in no snapshot yet.
+        name: the public id of a sample, the beginning of one, or a whole region key; else the beginning of the SHA-256
+            of an image. The sample may be in no snapshot yet.
 
     Raises:
-        UserError: no sample has that id, or several begin with it.
+        UserError: no sample and no image has that name, or several begin with it.
     """
     with reading(project.engine) as connection:
-        region = _find(connection, sample_id.strip().casefold())
-        image = _image(connection, region.image_id)
-        shown = _select(connection, schema.picture, schema.picture.c.image_id == region.image_id, "position")
+        region, image_id = _find(connection, name.strip().casefold())
+        image = _image(connection, image_id)
+        shown = _select(connection, schema.picture, schema.picture.c.image_id == image_id, "position")
         item_ids = {row["item_id"] for row in shown}
         items = _select(connection, schema.item, schema.item.c.id.in_(item_ids), "url")
         page_ids = {row["page_id"] for row in items if row["page_id"] is not None}
         pages = _select(connection, schema.page, schema.page.c.id.in_(page_ids), "url")
-        own = set(predecessors(connection, [region.id])[region.id])
+        own = set(predecessors(connection, [region.id])[region.id]) if region else set()
         names = {row["id"]: row["url"] for row in items}
         return Trace(
-            sample=public_id(region.region_key),
-            region=_only(region._asdict(), _REGION),
+            sample=public_id(region.region_key) if region else None,
+            region=_only(region._asdict(), _REGION) if region else None,
             image=image,
             pictures=tuple(_only(row, _PICTURE) | {"item": names.get(row["item_id"])} for row in shown),
             items=tuple(_only(row, _ITEM) for row in items),
             pages=tuple(_only(row, _PAGE) for row in pages),
             labels=tuple(_labels(connection, own, item_ids)),
-            ledger=tuple(_ledger(connection, {"image": {region.image_id}, "region": own, "item": item_ids})),
-            snapshots=tuple(_snapshots(connection, region.id)),
-            models=tuple(_models(connection, region.id)),
+            ledger=tuple(_ledger(connection, {"image": {image_id}, "region": own, "item": item_ids})),
+            snapshots=tuple(_snapshots(connection, region.id)) if region else (),
+            models=tuple(_models(connection, region.id)) if region else (),
         )
 
 
@@ -96,22 +100,30 @@ _TIMES = {
 }  # fmt: skip
 
 
-def _find(connection: sa.Connection, sample_id: str) -> Any:
-    if len(sample_id) < _SHORTEST_ID or not set(sample_id) <= set("0123456789abcdef"):
-        raise UserError(f"{sample_id!r} is no sample id: it has {ID_DIGITS} hexadecimal digits, of which 6 may do")
-    query = sa.select(schema.region).where(schema.region.c.region_key.startswith(sample_id)).limit(2)
-    rows = connection.execute(query).all()
-    if not rows:
-        raise UserError(f"no sample {sample_id!r} in this project")
-    if len(rows) > 1:
-        raise UserError(f"several samples begin with {sample_id!r}: give more digits")
-    return rows[0]
+def _find(connection: sa.Connection, name: str) -> tuple[sa.Row[Any] | None, int]:
+    """Return the region of that name, if it is one's, and the image."""
+    if len(name) < _SHORTEST_ID or not set(name) <= set("0123456789abcdef"):
+        raise UserError(f"{name!r} is no sample id: it has {ID_DIGITS} hexadecimal digits, of which 6 may do")
+    region, image = schema.region, schema.image
+    for kind, table, key in (("samples", region, region.c.region_key), ("images", image, image.c.sha256)):
+        rows = connection.execute(sa.select(table).where(key.startswith(name)).limit(2)).all()
+        if len(rows) > 1:
+            raise UserError(f"several {kind} begin with {name!r}: give more digits")
+        if rows:
+            return (rows[0], rows[0].image_id) if table is region else (None, rows[0].id)
+    raise UserError(f"no sample and no image {name!r} in this project")
 
 
 def _image(connection: sa.Connection, image_id: int) -> Fact:
     image, inspection = schema.image.c, schema.inspection.c
     query = sa.select(
-        image.sha256, image.size, image.first_seen, inspection.format, inspection.width, inspection.height
+        image.sha256,
+        image.size,
+        image.first_seen,
+        inspection.format,
+        inspection.width,
+        inspection.height,
+        inspection.reason,
     ).outerjoin(schema.inspection, inspection.image_id == image.id)
     return _only(connection.execute(query.where(image.id == image_id)).one()._asdict())
 
@@ -176,11 +188,17 @@ def _readable(name: str, value: Any) -> Any:
 
 
 def _lines(found: Trace) -> Iterator[str]:
-    region, image = found.region, found.image
-    box = ", ".join(f"{region[corner]:g}" for corner in ("x0", "y0", "x1", "y1"))
-    yield f"sample    {found.sample}"
-    yield f"region    {region['kind']} {region['class_name']} ({box}), score {region['score']:.2f}".replace("  ", " ")
-    yield f"image     {image['sha256']}, {image['format']}, {image['width']} x {image['height']}, {image['size']} bytes"
+    image = found.image
+    if region := found.region:
+        box = ", ".join(f"{region[corner]:g}" for corner in ("x0", "y0", "x1", "y1"))
+        yield f"sample    {found.sample}"
+        yield f"region    {region['kind']} {region['class_name']} ({box}), score {region['score']:.2f}".replace(
+            "  ", " "
+        )
+    size = (
+        f"{image['format']}, {image['width']} x {image['height']}" if image["width"] else image["reason"] or "not read"
+    )
+    yield f"image     {image['sha256']}, {size}, {image['size']} bytes"
     for row in found.pictures:
         yield f"picture   {row['url']} ({row['outcome'] or row['state']}, {row['downloaded_at'] or 'not downloaded'})"
     for row in found.items:

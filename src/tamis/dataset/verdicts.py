@@ -167,7 +167,7 @@ def _doubts(one: ChosenRegion, settings: Settings, evidence: _Evidence) -> Itera
     yield from _filter_doubts(one, settings, evidence)
     yield from _quality_doubts(evidence.inspections[one.image_id], settings.inspect)
     if mask := evidence.masks.get(one.region_id):
-        yield from _mask_doubts(mask, settings.segment)
+        yield from _mask_doubts(mask, one, settings.segment)
     if waiting := evidence.waiting.get(one.image_id):
         yield Doubt("questionable", "waiting", f"labels of an earlier detection wait for review: {waiting}")
 
@@ -204,8 +204,8 @@ def _quality_doubts(facts: Any, asked: InspectSettings) -> Iterator[Doubt]:
             yield Doubt("questionable", limit.cause, reason)
 
 
-def _mask_doubts(mask: Any, asked: SegmentSettings) -> Iterator[Doubt]:
-    if mask.area < asked.min_area:
+def _mask_doubts(mask: Any, one: ChosenRegion, asked: SegmentSettings) -> Iterator[Doubt]:
+    if one.kind != "whole" and mask.area < asked.min_area:  # a whole picture is no box that an object fills
         yield Doubt(
             "questionable", "thin_mask", f"mask fills {mask.area:.0%} of its box, {asked.min_area:.0%} asked for"
         )

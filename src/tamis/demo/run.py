@@ -12,7 +12,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from tamis.config import FILE_NAME
 from tamis.database import reading
 from tamis.demo.annotator import Annotator, Shift, annotate
 from tamis.demo.score import VIEW_CLASSES, Score, class_of, score, shown_in
@@ -22,6 +21,7 @@ from tamis.display import duration, table
 from tamis.errors import Interrupted, UserError
 from tamis.labels import VERDICTS
 from tamis.project import Project, open_project
+from tamis.settingsfile import FILE_NAME
 
 #: Share of answers in which the scripted annotator is wrong on purpose.
 ERROR_RATE = 0.03
@@ -151,6 +151,11 @@ class _Demo:
         yield
         self.result.seconds[name] = self.result.seconds.get(name, 0.0) + time.perf_counter() - started
 
+    def may_end(self, done: int, total: int | None, text: str) -> None:
+        """End the training where the user asked to stop."""
+        if self.stop.is_set() and done != total:
+            raise Interrupted(f"the demo stopped at: {text}")
+
 
 def run_demo(folder: Path, listings: int, *, note: Callable[[str], None], stop: threading.Event) -> DemoResult:
     """Run the demo in a new project at `folder` and return what was found beside what is there.
@@ -161,6 +166,13 @@ def run_demo(folder: Path, listings: int, *, note: Callable[[str], None], stop: 
     """
     folder = folder.absolute()
     _clear(folder)
+    try:
+        return _run(folder, listings, note, stop)
+    except Interrupted as error:
+        raise Interrupted(str(error), "the next demo begins anew") from error
+
+
+def _run(folder: Path, listings: int, note: Callable[[str], None], stop: threading.Event) -> DemoResult:
     with _market_place(listings) as site:
         truth = load_truth(listings, base_url=site.url)
         demo = _Demo(folder, truth, DemoResult(folder), note, stop)
@@ -219,14 +231,14 @@ def write_demo_project(folder: Path, address: str) -> None:
 
 def _collect(demo: _Demo) -> None:
     """Crawl, download, and all stages that need no person."""
-    from tamis.pipeline import STEPS, run_pipeline, stage_named  # noqa: PLC0415 - loaded on use
+    from tamis.pipeline import STEPS, Monitor, run_pipeline, stage_named  # noqa: PLC0415 - loaded on use
 
     texts = {"crawl": "the market place's pages, politely", "download": "the pictures, each once"}
     project = open_project(demo.folder)
     try:
         for name in STEPS:
             with demo.step(name, texts[name] if name in texts else stage_named(name).help):
-                run_pipeline(project, [name])
+                run_pipeline(project, [name], monitor=Monitor(stop=demo.stop))
     finally:
         project.close()
 
@@ -278,17 +290,17 @@ def _learn(demo: _Demo) -> None:
             report_snapshot(snapshot)
         with demo.step("train", "one network for view, colour and body"):
             settings = train_settings(project, {"method": "linear", "size": 224})
-            _, card = train_model(project, snapshot.folder, _MODEL, settings)
+            _, card = train_model(project, snapshot.folder, _MODEL, settings, progress=demo.may_end)
             demo.result.metrics = dict(card.metrics)
         address = project.settings.source["market"].address
         project.close()
         write_settings(demo.folder, address, _FILTER.format(model=_MODEL))
         project = open_project(demo.folder)
         with demo.step("predict", "the model's own labels, beside those of people"):
-            predict_regions(project, _MODEL)
+            predict_regions(project, _MODEL, stop=demo.stop)
         with demo.step("export", "clean and questionable folders"):
             final = make_snapshot(project)
-            export(final, "folders", demo.folder / "exports" / final.name)
+            export(final, "folders", demo.folder / "exports" / final.name, stop=demo.stop)
             with reading(project.engine) as connection:
                 counts = count_verdicts(connection, project.settings)
             demo.result.verdicts = {name: getattr(counts, name) for name in VERDICTS}

@@ -20,7 +20,7 @@ from multiprocessing import get_context
 from typing import Protocol, Self
 
 from tamis.engine.stage import Compute, Context, Input, Record, Setup, Stage
-from tamis.errors import Lacking, Retry, RowError, Skip, TamisError, Unreadable
+from tamis.errors import Retry, RowError, Skip, TamisError, Unreadable
 
 #: So many workers may die in a row before the machine is blamed and not the rows: a batch of 512 is halved in ten.
 MAX_DEATHS = 12
@@ -114,8 +114,6 @@ def _ended(subject_id: int, error: RowError) -> Outcome:
         case Skip():
             state = "skipped"
         case Unreadable():
-            state = "unreadable"
-        case Lacking():
             return Outcome(subject_id, error.records, "unreadable", error.reason)
         case _:
             state = "failed"
@@ -151,7 +149,7 @@ class Workshop:
         if self._pool is None:
             self._workers = workers
             self._pool = ProcessPoolExecutor(
-                workers, get_context("spawn"), initializer=_prepare_worker, initargs=(os.getpid(),)
+                workers, get_context("spawn"), initializer=prepare_worker, initargs=(os.getpid(),)
             )
         return self._pool
 
@@ -297,8 +295,12 @@ class ProcessPool:
 _ready: dict[str, Compute] = {}
 
 
-def _prepare_worker(parent: int) -> None:
-    """One thread each, Ctrl-C left to the parent, and no life after it."""
+def prepare_worker(parent: int) -> None:
+    """One thread each, Ctrl-C left to the parent, and no life after it.
+
+    What libraries print goes to the standard error: the parent's output is one JSON document, perhaps.
+    """
+    os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ[name] = "1"

@@ -13,16 +13,17 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import sqlalchemy as sa
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 from sqlalchemy.sql import visitors
 
 from tamis import schema
 from tamis.config import Settings
-from tamis.database import insert_new, upsert
+from tamis.database import insert_new, reading, upsert
 from tamis.engine import ledger
 from tamis.engine.stage import Stage
 from tamis.records import digest
@@ -31,8 +32,8 @@ from tamis.records import digest
 SIZE = 1024
 #: Extents that are always counted one by one, before time runs out.
 COUNTED = 3
-#: Extents that are looked at in one query, at most, where nothing is pending.
-WIDEST = 32
+#: Extents that are looked at in one query, at most, where nothing is pending, and queries that run at a time.
+WIDEST, ABREAST = 64, 2
 #: Tables whose writers call `touch`.
 _TRACKED = frozenset({"image", "inspection", "region", "cluster", "item", "ledger"})
 #: Stages whose ledger rows the selection of another stage reads.
@@ -198,6 +199,14 @@ class Plan:
         """Return pending rows of the ids from first to last, at most `limit`."""
         return connection.execute(self.statement.limit(limit), _bounds(first, last)).all()
 
+    def look(self, connection: Connection, extents: Sequence[Extent]) -> tuple[list[Extent], frozenset[int]]:
+        """Return neighbouring extents at their present versions, and the blocks of those that have pending rows."""
+        fresh = self.extents(connection, extents)
+        block = self.statement.selected_columns["unit_id"] // SIZE
+        query = self.statement.with_only_columns(block).order_by(None)
+        bounds = _bounds(extents[0].first, extents[-1].last)
+        return fresh, frozenset(int(number) for number in connection.scalars(query.distinct(), bounds))
+
     def settle(self, connection: Connection, token: str, extents: Sequence[Extent]) -> None:
         """Write down that extents have nothing pending."""
         if self._kinds is None or not extents:
@@ -221,7 +230,8 @@ class Walk:
 
     def __init__(self, plan: Plan, extents: Sequence[Extent]) -> None:
         self._plan, self._ahead = plan, deque(extents)
-        self._halves: list[list[Extent]] = []
+        #: Extents that a stride found to have pending rows.
+        self._found: deque[Extent] = deque()
         self._stride = 1
 
     def take(self, connection: Connection, limit: int) -> tuple[list[Extent], Sequence[sa.Row[Any]]] | None:
@@ -229,18 +239,33 @@ class Walk:
 
         Extents are returned at their present versions, each once; None when all were.
         """
-        while part := self._next():
-            fresh, rows = self._plan.rows(connection, part, limit if len(part) == 1 else 1)
-            if not rows or len(part) == 1:
-                self._stride = 1 if rows else min(2 * self._stride, WIDEST)
+        while self._found or self._ahead:
+            if self._found or self._stride == 1:
+                extent = self._found.popleft() if self._found else self._ahead.popleft()
+                fresh, rows = self._plan.rows(connection, [extent], limit)
+                self._stride = 1 if rows else 2
                 return fresh, rows
-            half = len(part) // 2
-            self._halves += [part[half:], part[:half]]
+            if empty := self._strides(connection.engine):
+                return empty, []
         return None
 
+    def _strides(self, engine: Engine) -> list[Extent]:
+        """Look at the next parts, side by side; return the extents that have nothing pending."""
+        parts = [part for _ in range(ABREAST) if (part := self._next())]
+
+        def look(part: Sequence[Extent]) -> tuple[list[Extent], frozenset[int]]:
+            with reading(engine) as connection:
+                return self._plan.look(connection, part)
+
+        with ThreadPoolExecutor(ABREAST) as pool:
+            looks = list(pool.map(look, parts))
+        empty = [extent for fresh, blocks in looks for extent in fresh if extent.block not in blocks]
+        self._found += [extent for fresh, blocks in looks for extent in fresh if extent.block in blocks]
+        self._stride = min(2 * self._stride, WIDEST)
+        return empty
+
     def _next(self) -> list[Extent]:
-        if self._halves:
-            return self._halves.pop()
+        """Neighbouring extents, as many as the stride is long at most."""
         part: list[Extent] = []
         while self._ahead and len(part) < self._stride:
             if part and self._ahead[0].block != part[-1].block + 1:

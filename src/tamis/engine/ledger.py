@@ -50,7 +50,8 @@ class Entry:
 def pending(stage: Stage, settings: Settings, fingerprint: str) -> sa.Select[Any]:
     """Select the subjects without an up-to-date ledger row, or refused for a reason that is cured, by their ids.
 
-    Beside the stage's own columns: `old_state`, `old_fingerprint`, `attempts` and `commits`.
+    Beside the stage's own columns: `unit_id`, the image or item by whose id it is narrowed, `old_state`,
+    `old_fingerprint`, `attempts` and `commits`.
     """
     selection = stage.select_undone(settings, fingerprint) if stage.select_undone else stage.select(settings)
     subjects = selection.subquery("subjects")
@@ -60,6 +61,7 @@ def pending(stage: Stage, settings: Settings, fingerprint: str) -> sa.Select[Any
     return (
         sa.select(
             subjects,
+            *((subjects.c.subject_id.label("unit_id"),) if by_id else ()),
             entry.c.state.label("old_state"),
             entry.c.fingerprint.label("old_fingerprint"),
             sa.func.coalesce(entry.c.attempts, 0).label("attempts"),
@@ -156,14 +158,21 @@ def retries(connection: Connection, stage: str) -> float:
     return float(connection.execute(amount).scalar() or 0.0)
 
 
-def failures(connection: Connection, stage: str, limit: int = 20) -> list[tuple[str, int, int]]:
-    """Return the reasons of failed rows, the most frequent first: (reason, rows, one subject's id)."""
+def has_rows(connection: Connection, stage: str, fingerprint: str) -> bool:
+    """Return whether a stage is done with any row under a fingerprint."""
+    table = schema.ledger
+    mine = sa.and_(table.c.stage == stage, table.c.state == "done", table.c.fingerprint == fingerprint)
+    return connection.execute(sa.select(sa.literal(1)).where(mine).limit(1)).scalar() is not None
+
+
+def reasons(connection: Connection, stage: str, state: State, limit: int = 20) -> list[tuple[str, int, int]]:
+    """Return the reasons of rows in a state, the most frequent first: (reason, rows, one subject's id)."""
     table = schema.ledger
     return [
         (row[0] or "no reason", row[1], row[2])
         for row in connection.execute(
             sa.select(table.c.reason, sa.func.count(), sa.func.min(table.c.subject_id))
-            .where(table.c.stage == stage, table.c.state == "failed")
+            .where(table.c.stage == stage, table.c.state == state)
             .group_by(table.c.reason)
             .order_by(sa.func.count().desc(), table.c.reason)
             .limit(limit)

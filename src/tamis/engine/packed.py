@@ -6,10 +6,13 @@ import json
 import sys
 import zlib
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_type_hints, overload
+from functools import cache, cached_property
+from itertools import accumulate, islice
+from mmap import MADV_DONTNEED, mmap
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, get_type_hints, overload
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,34 +21,47 @@ if TYPE_CHECKING:
 Kind = TypeVar("Kind")
 
 
+#: Rows that are taken in at a time.
+_AT_ONCE = 4096
+#: What records were packed into: bytes, or a file that is mapped.
+Source = bytes | mmap
+
+
 class _Texts:
     """A column of strings or bytes, one behind the other."""
 
     def __init__(self, of: type) -> None:
-        self._of, self._bytes, self._ends = of, bytearray(), array("q", [0])
+        self._of = of
+        # Both are views where they lie in what was packed, and grow where not.
+        self._bytes: Any = bytearray()
+        self._ends: Any = array("q", [0])
 
-    def append(self, value: str | bytes) -> None:
-        self._bytes += value.encode() if isinstance(value, str) else value
-        self._ends.append(len(self._bytes))
+    def extend(self, values: Sequence[Any]) -> None:
+        raw = [value.encode() for value in values] if self._of is str else values
+        self._ends.extend(accumulate(map(len, raw), initial=self._ends.pop()))
+        self._bytes += b"".join(raw)
 
-    def parts(self) -> tuple[bytearray, array[int]]:
+    def parts(self) -> tuple[Any, Any]:
         """The bytes of all, and where those of each end."""
         return self._bytes, self._ends[1:]
 
-    def extend(self, other: _Texts) -> None:
-        base = len(self._bytes)
+    def join(self, other: _Texts) -> None:
+        import numpy as np  # noqa: PLC0415 - loaded on use
+
+        ends = np.frombuffer(other._ends, dtype=np.int64)[1:] + len(self._bytes)
         self._bytes += other._bytes
-        self._ends.extend(end + base for end in other._ends[1:])
+        self._ends.frombytes(ends.tobytes())
 
     def tobytes(self) -> bytes:
-        return self._ends.tobytes() + self._bytes
+        return b"".join((self._ends.tobytes(), self._bytes))
 
-    def frombytes(self, raw: bytes, count: int) -> None:
-        """Take the place of what was packed from so many values."""
-        size = (count + 1) * self._ends.itemsize
-        self._ends = array("q")
-        self._ends.frombytes(raw[:size])
-        self._bytes = bytearray(raw[size:])
+    @classmethod
+    def over(cls, of: type, view: memoryview, count: int) -> _Texts:
+        """Return the column of so many values that were packed."""
+        texts = cls(of)
+        size = (count + 1) * texts._ends.itemsize
+        texts._ends, texts._bytes = view[:size].cast("q"), view[size:]
+        return texts
 
     def __getitem__(self, place: int) -> str | bytes:
         raw = bytes(self._bytes[self._ends[place] : self._ends[place + 1]])
@@ -57,30 +73,35 @@ class Packed(Sequence[Kind], Generic[Kind]):
 
     def __init__(self, kind: type[Kind]) -> None:
         self._kind = kind
-        hints = get_type_hints(kind)
-        self._names = [part.name for part in fields(kind)]  # type: ignore[arg-type]
-        self._columns: list[Any] = [_column(hints[name]) for name in self._names]
+        hints = _hints(cast("Any", kind))
+        self._names = list(hints)
+        self._columns: list[Any] = [_column(hint) for hint in hints.values()]
         self._count = 0
+        self._source: Source = b""
 
     def extend(self, rows: Iterable[Any]) -> None:
         """Take in rows that have the fields as attributes. A column that meets None holds objects from then on."""
-        names = self._names
-        for row in rows:
-            for place, name in enumerate(names):
-                value = getattr(row, name)
-                try:
-                    self._columns[place].append(value)
-                except (TypeError, AttributeError):
-                    column = self._columns[place]
-                    self._columns[place] = [column[number] for number in range(self._count)]
-                    self._columns[place].append(value)
-            self._count += 1
+        values_of = attrgetter(*self._names)
+        given = iter(rows)
+        while values := [values_of(row) for row in islice(given, _AT_ONCE)]:
+            for place, column in enumerate(zip(*values, strict=True) if len(self._names) > 1 else [values]):
+                self._append(place, column)
+            self._count += len(values)
+
+    def _append(self, place: int, values: Sequence[Any]) -> None:
+        column = self._columns[place]
+        try:
+            column.extend(values)
+        except (TypeError, AttributeError):
+            self._columns[place] = [*(column[number] for number in range(self._count)), *values]
 
     def join(self, other: Packed[Kind]) -> None:
         """Take in the records of another."""
         for place, (own, more) in enumerate(zip(self._columns, other._columns, strict=True)):
-            if type(own) is type(more):
-                own.extend(more)
+            if isinstance(own, _Texts) and isinstance(more, _Texts):
+                own.join(more)
+            elif isinstance(own, array) and isinstance(more, array | memoryview):
+                own.frombytes(memoryview(more).cast("B"))
             else:  # one of them met None
                 both = [
                     *(own[number] for number in range(self._count)),
@@ -96,28 +117,35 @@ class Packed(Sequence[Kind], Generic[Kind]):
         parts = [column.tobytes() for column in self._columns]
         payload = b"".join(parts)
         head = {"label": self._marked(label), "count": self._count, "sizes": [len(part) for part in parts]}
-        return json.dumps(head | {"check": zlib.crc32(payload)}).encode() + b"\n" + payload
+        return json.dumps(head | {"check": _check(head, payload)}).encode() + b"\n" + payload
 
-    def unpack(self, packed: bytes, label: str) -> bool:
-        """Take in what was packed under that label; False, and nothing, if it is something else or damaged."""
+    @classmethod
+    def over(cls, kind: type[Kind], packed: Source, label: str) -> Packed[Kind] | None:
+        """Return what was packed under that label, to be read where it lies; None for anything else or damaged."""
+        found = cls(kind)
         start = packed.find(b"\n") + 1
         try:
             head = json.loads(packed[:start])
-            count, sizes = int(head["count"]), [int(size) for size in head["sizes"]]
-            if head["label"] != self._marked(label) or zlib.crc32(memoryview(packed)[start:]) != head["check"]:
-                return False
+            view = memoryview(packed)[start:]
+            if head["label"] != found._marked(label) or _check(head, view) != head["check"]:
+                return None
         except (ValueError, KeyError, TypeError):
-            return False
-        part = Packed(self._kind)
-        for column, size in zip(part._columns, sizes, strict=True):
+            return None
+        found._count, found._source = head["count"], packed
+        for place, size in enumerate(head["sizes"]):
+            column, part = found._columns[place], view[:size]
             if isinstance(column, _Texts):
-                column.frombytes(packed[start : start + size], count)
-            else:
-                column.frombytes(packed[start : start + size])
-            start += size
-        part._count = count
-        self.join(part)
-        return True
+                found._columns[place] = _Texts.over(column._of, part, found._count)
+            elif size:
+                found._columns[place] = part.cast(column.typecode)
+            view = view[size:]
+        found.rest()
+        return found
+
+    def rest(self) -> None:
+        """Let go of the memory that a mapped file takes, until it is read again."""
+        if isinstance(self._source, mmap) and hasattr(self._source, "madvise"):
+            self._source.madvise(MADV_DONTNEED)
 
     def _marked(self, label: str) -> str:
         """The label, with what the bytes depend on besides the values."""
@@ -177,6 +205,18 @@ class Packed(Sequence[Kind], Generic[Kind]):
         ids = np.array(self._columns[0], dtype=np.int64)
         order = np.argsort(ids, kind="stable")
         return ids[order], order
+
+
+def _check(head: Mapping[str, Any], payload: bytes | memoryview) -> int:
+    """Return the checksum of how many records there are, where their columns lie, and all bytes."""
+    return zlib.crc32(payload, zlib.crc32(repr((head["count"], head["sizes"])).encode()))
+
+
+@cache
+def _hints(kind: Any) -> Mapping[str, Any]:
+    """The types of a record's fields, by their names."""
+    hints = get_type_hints(kind)
+    return {part.name: hints[part.name] for part in fields(kind)}
 
 
 def _column(hint: Any) -> Any:

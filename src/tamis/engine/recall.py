@@ -8,6 +8,7 @@ files hold nothing that the database does not; they are written anew where they 
 from __future__ import annotations
 
 import os
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
@@ -15,41 +16,47 @@ from sqlalchemy import Connection
 
 from tamis.engine import ledger
 from tamis.engine.extents import Extent, Plan
+from tamis.engine.known import Known
 from tamis.engine.packed import Packed
 
 #: Folder of the files, in the project's.
 FOLDER = "index"
 
 
-def recall(connection: Connection, plan: Plan, folder: Path, token: str) -> Packed[Any]:
+def recall(connection: Connection, plan: Plan, folder: Path, token: str) -> Known[Any]:
     """Return the rows that a stage is done with, from the files below the project's `folder` and from the database."""
     home = folder / FOLDER / plan.stage.name
-    known: Packed[Any] = Packed(plan.stage.reads)
     settled = plan.settled(connection, token)
+    parts: list[Packed[Any]] = []
     for extent in plan.extents(connection):
         label = f"{token} {extent.version}"
         path = home / str(extent.block)
         lasting = settled.get(extent.block) == extent.version
-        packed = _read(path) if lasting else None
-        if packed is None or not known.unpack(packed, label):
+        part = _read(path, plan, label) if lasting else None
+        if part is None:
             part = _select(connection, plan, extent)
-            known.join(part)
             if lasting and len(part) and (packed := part.pack(label)) is not None:
                 _write(path, packed)
-    return known
+                part = _read(path, plan, label) or part
+        if len(part):
+            parts.append(part)
+    return Known(parts)
 
 
 def _select(connection: Connection, plan: Plan, extent: Extent) -> Packed[Any]:
     part: Packed[Any] = Packed(plan.stage.reads)
-    part.extend(connection.execute(ledger.known(plan.stage, plan.settings, plan.fingerprint), extent.bounds))
+    known = ledger.known(plan.stage, plan.settings, plan.fingerprint)
+    part.extend(connection.execute(known, extent.bounds).all())
     return part
 
 
-def _read(path: Path) -> bytes | None:
+def _read(path: Path, plan: Plan, label: str) -> Packed[Any] | None:
     try:
-        return path.read_bytes()
-    except OSError:
+        with path.open("rb") as file:
+            mapped = mmap(file.fileno(), 0, access=ACCESS_READ)
+    except (OSError, ValueError):  # an empty file cannot be mapped
         return None
+    return Packed.over(plan.stage.reads, mapped, label)
 
 
 def _write(path: Path, packed: bytes) -> None:

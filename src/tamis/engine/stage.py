@@ -17,9 +17,11 @@ import sqlalchemy as sa
 
 from tamis.blobs import BlobStore
 from tamis.config import Section, Settings
+from tamis.engine.known import Known
 from tamis.engine.packed import Packed
 from tamis.errors import RowError
 from tamis.records import digest
+from tamis.thumbnails import Thumbnails
 
 #: What a stage may return: records of `tamis.records`.
 Record = Any
@@ -49,22 +51,32 @@ class Context:
     folder: Path
     blobs: BlobStore
 
+    @property
+    def thumbnails(self) -> Thumbnails:
+        """Where small pictures of the images are kept."""
+        return Thumbnails.of(self.folder)
+
 
 #: Side inputs by name.
 Side = Mapping[str, Sequence[sa.Row[Any]]]
+#: Returns the rows of a lookup, by its name, that have to do with some ids; of all without ids.
+LookUp = Callable[[str, Sequence[int] | None], Sequence[sa.Row[Any]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """The input of a collapse: pending rows, rows done before, and the side inputs that the stage asked for by name.
+    """The input of a collapse: pending rows, rows done before, and the side inputs and lookups that the stage named.
 
-    There may be a million of each: what a collapse makes of every row stays small, and it looks up what it needs. It
-    may use so many `threads`, and tells `told` from time to time how far it is.
+    There may be any number of known rows: what a collapse makes of every row stays small, and it looks up what it
+    needs. Where `anew`, what decides besides the rows has changed, and all is to be settled again; else only what the
+    new rows touch. It may use so many `threads`, and tells `told` from time to time how far it is.
     """
 
     new: Packed[Input]
-    known: Packed[Input]
+    known: Known[Input]
     side: Side
+    look_up: LookUp
+    anew: bool = True
     threads: int = 1
     told: Told = lambda _: None
 
@@ -85,8 +97,9 @@ class Stage:
 
     `select` yields the subjects that are there to be worked on. Its first columns are `subject_id` and
     `input_digest` (of all inputs that can change under the same id; empty where none can); the others are named like
-    the fields of `reads`. Exactly one of `row`, `batch` and `collapse` is given, according to the shape. `row` and
-    `batch` are made once in each worker by a set-up function, so that models load once.
+    the fields of `reads`. Where the subjects are neither images nor items, `unit_id` names the image of each. Exactly
+    one of `row`, `batch` and `collapse` is given, according to the shape. `row` and `batch` are made once in each
+    worker by a set-up function, so that models load once.
     """
 
     name: str
@@ -105,13 +118,20 @@ class Stage:
     batch: Setup | None = None
     collapse: Collapse | None = None
     side: Mapping[str, Callable[[Settings], sa.Select[Any]]] = field(default_factory=dict)
+    #: For a collapse: what it may look up while it computes, given the ids that it asks about, or None for all.
+    lookups: Mapping[str, Callable[[Sequence[int] | None], sa.Select[Any]]] = field(default_factory=dict)
+    #: New rows that a collapse takes at once; the next ones know them. What was found is kept if it is stopped then.
+    at_once: int = 1 << 16
     #: For a collapse: digest of what decides besides its rows; a new one settles the whole anew, with no new rows.
     decision: Callable[[Settings, Side], str] | None = None
     #: Digests of models, rule files and settings of other sections that the result depends on.
     depends: Callable[[Context], Sequence[str]] = lambda _: ()
+    #: Looks at the models that the settings name, without loading them: None where they name none, else what a person
+    #: should know of them. Raises UserError where the stage could not use them.
+    look: Callable[[Context], Sequence[str] | None] = lambda _: None
     #: Whether there is anything to do under these settings; a reason when not.
     idle: Callable[[Settings, Path], str | None] = lambda _settings, _folder: None
-    #: Reasons of `Lacking` that hold no longer: what was missing is installed here by now. Their rows are pending.
+    #: Reasons of `Unreadable` that hold no longer: what was missing is installed here by now. Their rows are pending.
     cured: Callable[[], Sequence[str]] = lambda: ()
     batch_size: int = 16
 

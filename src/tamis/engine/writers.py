@@ -18,7 +18,7 @@ from tamis import schema
 from tamis.database import chunks, insert_new, to_row, upsert
 from tamis.engine.extents import touch
 from tamis.labels import Scope
-from tamis.records import Box, ClusterMember, Inspection, Label, Level, Mask, Region, Relation
+from tamis.records import Box, ClusterMember, Inspection, Label, Level, Mask, Region, Relation, Unclustered
 
 Kind = TypeVar("Kind")
 
@@ -120,7 +120,10 @@ def _corners(rows: Sequence[sa.Row[Any]]) -> list[Box]:
 
 
 def copies_writer(level: Level) -> Writer:
-    """Return the writer of a duplicates stage: relations of its subjects replaced, clusters brought up to date."""
+    """Return the writer of a duplicates stage, which replaces the relations of its subjects.
+
+    Of the clusters it changes the rows of members, and of those that stand alone; others stay as they are.
+    """
 
     def write(connection: Connection, outputs: Outputs) -> None:
         table = schema.relation
@@ -128,24 +131,29 @@ def copies_writer(level: Level) -> Writer:
             touched = sa.or_(table.c.first_id.in_(part), table.c.second_id.in_(part))
             connection.execute(sa.delete(table).where(table.c.level == level, touched))
         insert_new(connection, table, [to_row(record) for record in _of(outputs, Relation)])
-        _write_clusters(connection, level, _of(outputs, ClusterMember))
+        _write_clusters(connection, level, _of(outputs, ClusterMember), _of(outputs, Unclustered))
 
     return write
 
 
-def _write_clusters(connection: Connection, level: Level, records: Sequence[ClusterMember]) -> None:
-    """Bring the clusters of a level to `records`, touching only the rows that differ."""
+def _write_clusters(
+    connection: Connection, level: Level, members: Sequence[ClusterMember], alone: Sequence[Unclustered]
+) -> None:
+    """Write the rows of members that differ from the stored ones, and delete those of who stands alone."""
     table = schema.cluster
-    stored = {row.member_id: row for row in connection.execute(sa.select(table).where(table.c.level == level))}
-    wanted = {record.member_id: record for record in records}
+    stored: dict[int, sa.Row[Any]] = {}
+    settled = {record.member_id for record in members} | {record.member_id for record in alone}
+    for part in chunks(sorted(settled)):
+        selection = sa.select(table).where(table.c.level == level, table.c.member_id.in_(part))
+        stored |= {row.member_id: row for row in connection.execute(selection)}
     changed = [
         to_row(record)
-        for member, record in wanted.items()
-        if member not in stored
-        or (stored[member].keeper_id, stored[member].kind, stored[member].score)
+        for record in members
+        if record.member_id not in stored
+        or (stored[record.member_id].keeper_id, stored[record.member_id].kind, stored[record.member_id].score)
         != (record.keeper_id, record.kind, record.score)
     ]
-    left = sorted(set(stored) - set(wanted))
+    left = sorted(record.member_id for record in alone if record.member_id in stored)
     for part in chunks(left):
         connection.execute(sa.delete(table).where(table.c.level == level, table.c.member_id.in_(part)))
     upsert(connection, table, changed, ["level", "member_id"])

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from tamis.crawl.fetch import Fetched, Fetcher, FetchLimits
-from tamis.crawl.outcomes import Outcome
+from tamis.crawl.fetch import Fetcher, FetchLimits
+from tamis.crawl.outcomes import Fetched, Outcome
 from tamis.crawl.polite import Manners, PoliteFetcher
 from tamis.crawl.urls import BadUrl, host_of
 from tamis.fetch.keep import keep

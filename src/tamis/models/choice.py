@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tamis.models.protocols import Detections
-from tamis.vision.boxes import area, centrality, distinct, share
+from tamis.records import SAME_OBJECT
+from tamis.vision.boxes import area, distinct, off_centre, share
 
 Choose = Literal["all", "largest", "central", "best"]
 
@@ -26,7 +26,7 @@ class Choice:
 
     classes: frozenset[str] = frozenset()
     min_share: float = 0.0
-    same_object: float = 2.0
+    same_object: float = SAME_OBJECT
     choose: Choose = "all"
     max_objects: int = 0
 
@@ -34,16 +34,20 @@ class Choice:
 def chosen(found: Detections, size_wh: tuple[int, int], choice: Choice) -> tuple[list[int], int]:
     """Return the indices of the wanted detections, best first, and how many objects there were to choose from."""
     counted = [not choice.classes or name in choice.classes for name in found.class_names]
-    large = share(found.boxes_xyxy, size_wh) >= choice.min_share
-    passing = np.flatnonzero(np.asarray(counted, bool) & large)
+    seen = share(found.boxes_xyxy, size_wh) >= choice.min_share
+    passing = np.flatnonzero(np.asarray(counted, bool) & seen)
     own = passing[
         distinct(found.boxes_xyxy[passing], found.scores[passing], found.class_ids[passing], choice.same_object)
     ]
     if choice.choose == "all" or not own.size:
         return [int(index) for index in own], len(own)
-    measure: NDArray[np.float32] = {
-        "largest": area(found.boxes_xyxy),
-        "central": centrality(found.boxes_xyxy, size_wh),
-        "best": found.scores,
+    boxes = found.boxes_xyxy
+    large, sure = -area(boxes), -found.scores
+    # Which comes first, and then which among equals: as `tamis.stages.policy` ranks the regions of a project.
+    keys = {
+        "largest": (large, sure),
+        "central": (off_centre(boxes, size_wh), large, sure),
+        "best": (sure, large),
     }[choice.choose]
-    return [int(own[measure[own].argmax()])], len(own)
+    order = np.lexsort([key[own] for key in reversed(keys)])
+    return [int(own[order[0]])], len(own)

@@ -7,8 +7,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tamis.models.folder import FolderPicture, Progress, picture_files, read_pictures
+from tamis.models.folder import FolderPicture, Progress, read_pictures
 from tamis.models.registry import ClassifierOptions, open_classifier
+from tamis.vision.picturefiles import picture_files
 
 _BATCH = 16
 _PLAIN = ClassifierOptions("class")

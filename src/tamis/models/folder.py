@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from tamis.errors import Unreadable, UserError
+from tamis.errors import Unreadable
 from tamis.models.protocols import ImageRGB
 from tamis.vision.decode import decode_rgb
+from tamis.vision.picturefiles import read_picture
 
 #: Called with pictures done, pictures in all, and a word for people.
 Progress = Callable[[int, int | None, str], None]
 
-_SUFFIXES = frozenset((".jpg", ".jpeg", ".jfif", ".png", ".webp", ".avif", ".gif", ".tif", ".tiff", ".bmp"))
 #: Decoded pictures that wait at most; a large one takes 100 MB and more.
 _AHEAD = 4
 
@@ -26,32 +25,11 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, slots=True)
 class FolderPicture:
-    """A file of the folder: its path below it, with slashes, its bytes, and its pixels or why there are none."""
+    """A file of the folder: its path below it, with slashes, and its pixels or why there are none."""
 
     file: str
-    data: bytes
     image_rgb: ImageRGB | None
     reason: str = ""
-
-
-def picture_files(folder: Path) -> list[str]:
-    """Return the pictures in a folder and below it, by suffix, as sorted relative paths; hidden ones are left out.
-
-    Raises:
-        UserError: there is no such folder, or it may not be read.
-    """
-    if not folder.is_dir():
-        raise UserError(f"{folder} is no folder")
-
-    def refuse(error: OSError) -> None:
-        raise UserError(f"{error.filename} cannot be read: {error.strerror}") from error
-
-    found = []
-    for place, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        wanted = [name for name in names if Path(name).suffix.lower() in _SUFFIXES and not name.startswith(".")]
-        found += [(Path(place) / name).relative_to(folder).as_posix() for name in wanted]
-    return sorted(found)
 
 
 def read_pictures(folder: Path, files: Sequence[str]) -> Generator[FolderPicture, None, None]:
@@ -71,7 +49,7 @@ def map_pictures(
 
     Args:
         folder: where the files lie.
-        files: paths below it, as `picture_files` gives them.
+        files: paths below it, as `tamis.vision.picturefiles.picture_files` gives them.
         work: called on one of `threads` threads with a picture that it has just decoded.
         threads: how many.
         ahead: how many results may wait for the caller; twice the threads unless told.
@@ -93,10 +71,6 @@ def map_pictures(
 
 def _read(folder: Path, file: str) -> FolderPicture:
     try:
-        data = (folder / file).read_bytes()
-    except OSError as error:
-        return FolderPicture(file, b"", None, f"cannot be read: {error.strerror}")
-    try:
-        return FolderPicture(file, data, decode_rgb(data))
+        return FolderPicture(file, decode_rgb(read_picture(folder / file)))
     except Unreadable as error:
-        return FolderPicture(file, data, None, error.reason)
+        return FolderPicture(file, None, error.reason)

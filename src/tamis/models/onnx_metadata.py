@@ -43,7 +43,7 @@ def read_metadata(metadata: Mapping[str, str], path: Path) -> ModelFacts:
     """
     config = _config_beside(path)
     return ModelFacts(
-        names=names_of(metadata, path) or _names_of_config(config),
+        names=names_of(metadata, path) or names_of_config(config),
         frame_wh=_frame_of(metadata),
         stride=_stride_of(metadata),
         task=metadata.get("task", "detect"),
@@ -97,7 +97,8 @@ def _config_beside(path: Path) -> dict[str, Any]:
     return found
 
 
-def _names_of_config(config: Mapping[str, Any]) -> tuple[str, ...] | None:
+def names_of_config(config: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Class names that the `config.json` of a model of transformers gives."""
     table = config.get("id2label")
     if "model_type" not in config or not isinstance(table, dict) or not table:
         return None

@@ -66,6 +66,10 @@ class Detector(Protocol):
     def batch(self) -> int:
         """How many pictures at once make the best of the machine."""
 
+    @property
+    def makes_masks(self) -> bool:
+        """Whether it outlines what it finds, and so is a segmenter too."""
+
     def detect(self, images_rgb: Sequence[ImageRGB], *, with_masks: bool = False) -> list[Detections]:
         """Return what is in each picture.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from tamis.errors import UserError
 from tamis.models.files import find_model, is_classifier_file
@@ -91,6 +91,11 @@ def open_segmenter(spec: str, folder: Path, *, threads: int | None = None, trust
     if not detector.makes_masks:
         raise UserError(f"model {spec!r} makes no masks; use a YOLO segmentation model, or the method grabcut")
     return detector
+
+
+def segmenter_of(detector: Detector) -> Segmenter | None:
+    """Return a detector as the segmenter that it is, where it makes masks."""
+    return cast(Segmenter, detector) if detector.makes_masks else None
 
 
 def open_classifier(path: Path, options: ClassifierOptions, *, threads: int | None = None) -> Classifier:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from tamis.errors import UserError
 from tamis.models.onnx_detector import DEFAULT_OPTIONS, DetectorOptions
+from tamis.models.onnx_metadata import names_of_config
 from tamis.models.protocols import Detections, ImageRGB, MaskArray
 from tamis.records import digest
 from tamis.vision.boxes import clip, iou
@@ -46,6 +47,17 @@ def model_files(folder: Path) -> list[Path]:
     """Return the files on which a model's answers depend, sorted."""
     weights = [*folder.glob("*.safetensors"), *folder.glob("*.bin")]
     return sorted([*weights, *(path for path in folder.glob("*.json") if path.is_file())])
+
+
+def look_at_folder(folder: Path, *, trusted: bool) -> tuple[str, ...] | None:
+    """Return the classes that a model's configuration names, None where it names none; nothing is loaded.
+
+    Raises:
+        UserError: the folder is incomplete, a pickle that is not trusted, or transformers is not installed.
+    """
+    _architecture(folder)
+    _check(folder, trusted=trusted)
+    return names_of_config(json.loads((folder / _CONFIG).read_text(encoding="utf-8")))
 
 
 class TransformersDetector:
@@ -220,8 +232,8 @@ def _digest(folder: Path, *options: float) -> str:
     )
 
 
-def _load(folder: Path, loader: str, threads: int | None, *, trusted: bool) -> tuple[Any, Any]:
-    """The network, ready for inference, and what prepares its pictures."""
+def _check(folder: Path, *, trusted: bool) -> bool:
+    """Whether the weights of a folder are safetensors; raises UserError where they cannot be loaded."""
     if importlib.util.find_spec("transformers") is None or importlib.util.find_spec("torch") is None:
         raise UserError(f"model {folder} needs transformers: pip install 'tamis[transformers]'")
     is_safe = any(folder.glob("*.safetensors"))
@@ -232,6 +244,12 @@ def _load(folder: Path, loader: str, threads: int | None, *, trusted: bool) -> t
             f"the weights in {folder} are a pickle, which can run code when it is loaded: give --trust-pickle, or set "
             "trust_pickle = true, if you trust where they come from; or save the model as safetensors"
         )
+    return is_safe
+
+
+def _load(folder: Path, loader: str, threads: int | None, *, trusted: bool) -> tuple[Any, Any]:
+    """The network, ready for inference, and what prepares its pictures."""
+    is_safe = _check(folder, trusted=trusted)
     # Unless told otherwise by this variable, the library asks the hub also for what lies in the folder.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     import safetensors  # noqa: PLC0415 - extra `transformers`

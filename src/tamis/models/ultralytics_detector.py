@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import pickle
+import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,8 @@ _VERSION = 1
 _TASKS = ("detect", "segment")
 #: Pictures at once on an accelerator; a processor is fastest with one at a time.
 _BATCH = 8
-#: What loading a file that is no such checkpoint raises.
-_LOADING_FAILURES = (
-    pickle.UnpicklingError, AttributeError, EOFError, ImportError, KeyError, OSError, RuntimeError, TypeError,
-    ValueError,
-)  # fmt: skip
+#: What loading a file that is no such checkpoint raises: anything, since a pickle may hold anything.
+_LOADING_FAILURES = Exception
 
 
 class UltralyticsDetector:
@@ -150,17 +148,19 @@ def load_checkpoint(path: Path, threads: int | None) -> Any:
         raise UserError(f"model {path} needs ultralytics: pip install 'tamis[yolo]', or export the model to ONNX")
     os.environ |= {"YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false"}
     os.environ.setdefault("YOLO_CONFIG_DIR", _settings_folder().name)
-    import torch  # noqa: PLC0415 - heavy
-    from ultralytics.models import YOLO  # noqa: PLC0415 - heavy
+    # Its log goes for good to what standard output is while it is imported, and there a command may print JSON.
+    with redirect_stdout(sys.stderr):
+        import torch  # noqa: PLC0415 - heavy
+        from ultralytics.models import YOLO  # noqa: PLC0415 - heavy
 
-    if threads:
-        torch.set_num_threads(threads)
-    try:
-        model = YOLO(str(path))
-        model.predict(np.zeros((64, 64, 3), np.uint8), imgsz=64, verbose=False)
-    except _LOADING_FAILURES as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path} cannot be loaded as an ultralytics model: {reason}") from error
+        if threads:
+            torch.set_num_threads(threads)
+        try:
+            model = YOLO(str(path))
+            model.predict(np.zeros((64, 64, 3), np.uint8), imgsz=64, verbose=False)
+        except _LOADING_FAILURES as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"{path} cannot be loaded as an ultralytics model: {reason}") from error
     return model
 
 

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from markupsafe import Markup
 
 from tamis import schema
-from tamis.blobs import BlobCorrupt, BlobMissing, BlobStore
+from tamis.blobs import BlobCorrupt, BlobMissing
 from tamis.config import Settings
 from tamis.database import reading
 from tamis.dataset.candidates import public_id
@@ -250,14 +250,17 @@ def _thumbnails(project: Project, parts: Iterable[Part], progress: Progress | No
     found: dict[Part, str] = {}
 
     def draw(part: Part) -> tuple[Part, str]:
-        return _thumbnail(project.blobs, part, masks.get(part.mask_of or 0))
+        return _thumbnail(project, part, masks.get(part.mask_of or 0))
 
-    with ThreadPoolExecutor(_THREADS) as pool:
+    pool = ThreadPoolExecutor(_THREADS)
+    try:
         for done, (part, url) in enumerate(pool.map(draw, wanted), 1):
             if url:
                 found[part] = url
             if progress is not None:
                 progress(done, len(wanted), "pictures")
+    finally:
+        pool.shutdown(cancel_futures=True)
     return found
 
 
@@ -269,9 +272,10 @@ def _read_masks(project: Project, region_ids: Sequence[int]) -> Mapping[int, sa.
         return {row.region_id: row for row in found}
 
 
-def _thumbnail(blobs: BlobStore, part: Part, mask: sa.Row[Any] | None) -> tuple[Part, str]:
+def _thumbnail(project: Project, part: Part, mask: sa.Row[Any] | None) -> tuple[Part, str]:
+    whole = part.crop_xyxy is None and mask is None
     try:
-        data = blobs.get(part.sha256)
+        data = (project.thumbnails.get(part.sha256) if whole else None) or project.blobs.get(part.sha256)
         if mask is None:
             return part, jpeg_url(render_crop(data, part.crop_xyxy, _THUMBNAIL))
         return part, jpeg_url(

@@ -24,4 +24,4 @@ def judged_regions(connection: sa.Connection, settings: Settings) -> Iterator[tu
 def crop_of(one: ChosenRegion, settings: Settings) -> CropBox:
     """Return what is cut from the upright image: the box with its margin, in whole pixels."""
     detect = settings.detect
-    return expand(one.box_xyxy, one.image_wh, detect.margin, 1.0 if detect.square else None)
+    return expand(one.box_xyxy, one.image_wh, detect.margin, detect.crop_aspect)

@@ -106,8 +106,8 @@ def _of_pairs(asked: DuplicatesSettings, level: str, settings: Settings) -> list
 
     section = "duplicates" if level == "image" else "regionduplicates"
     return [
-        Measure("Score of compared pairs", "From the threshold on two are copies, and one of them goes.", rows,
-                (Threshold(f"{section}.threshold", asked.threshold, 0.1),), ("kept", "rejected"), show)
+        Measure("Score of compared pairs", f"From the threshold on two are copies; the {asked.keeper} one stays.",
+                rows, (Threshold(f"{section}.threshold", asked.threshold, 0.1),), ("kept", "rejected"), show)
     ]  # fmt: skip
 
 
@@ -164,7 +164,9 @@ def _of_masks(settings: Settings) -> list[Measure]:
         return (replace(_region_part(row._mapping, settings), mask_of=row.name),)
 
     return [
-        Measure("Area of the mask", "Share of its box; masks that fill less are questionable.", rows(mask.area),
+        Measure("Area of the mask",
+                "Share of the object's box; masks that fill less are questionable. What a mask leaves out is tinted.",
+                rows(mask.area).where(region.kind != "whole"),
                 (Threshold("segment.min_area", asked.min_area, 0.1),), ("doubted", "kept"), show),
         Measure("Mask on the border", "Share of the picture's border; more is questionable, 1 asks nothing.",
                 rows(mask.border), (Threshold("segment.max_border", asked.max_border, 0.1),), ("kept", "doubted"), show,
@@ -259,5 +261,5 @@ def _guessed(claim: Any, settings: Settings) -> sa.ColumnElement[Any]:
 def _region_part(row: Mapping[Any, Any], settings: Settings) -> Part:
     box = (row["x0"], row["y0"], row["x1"], row["y1"])
     detect = settings.detect
-    crop = expand(box, (row["width"], row["height"]), detect.margin, 1.0 if detect.square else None)
+    crop = expand(box, (row["width"], row["height"]), detect.margin, detect.crop_aspect)
     return Part(row["sha256"], crop, public_id(row["region_key"]))

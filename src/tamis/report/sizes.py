@@ -14,12 +14,12 @@ import sqlalchemy as sa
 from tamis import schema
 from tamis.database import reading
 from tamis.errors import Unreadable, UserError
-from tamis.models.folder import picture_files
 from tamis.project import Project
 from tamis.report.figures import shares_figure, stacked_figure
 from tamis.report.judged import crop_of, judged_regions
 from tamis.report.page import write_page
-from tamis.vision.decode import probe
+from tamis.vision.header import Header, is_whole, probe
+from tamis.vision.picturefiles import picture_files, read_picture
 
 #: Sides in pixels that networks are commonly given, and for which shares are told.
 TARGETS = (64, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 896, 1080)
@@ -33,20 +33,29 @@ Progress = Callable[[int, int | None, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Number of pictures by their longer and by their shorter side, in pixels, and those that cannot be read."""
+    """Number of pictures by their longer and by their shorter side, in pixels.
+
+    `unreadable` names the files that cannot be read, with the `reason`; `folder` is the plain folder measured.
+    """
 
     longer: Mapping[int, int]
     shorter: Mapping[int, int]
-    unreadable: int = 0
+    unreadable: Sequence[Mapping[str, str]] = ()
+    folder: Path | None = None
 
     @classmethod
-    def of(cls, sizes_wh: Iterable[tuple[int, int]], unreadable: Sequence[str] = ()) -> Sizes:
+    def of(
+        cls,
+        sizes_wh: Iterable[tuple[int, int]],
+        unreadable: Sequence[Mapping[str, str]] = (),
+        folder: Path | None = None,
+    ) -> Sizes:
         """Count sizes; `unreadable` may grow while `sizes_wh` is read."""
         longer, shorter = Counter[int](), Counter[int]()
         for width, height in sizes_wh:
             longer[max(width, height)] += 1
             shorter[min(width, height)] += 1
-        return cls(longer, shorter, len(unreadable))
+        return cls(longer, shorter, unreadable, folder)
 
     @property
     def pictures(self) -> int:
@@ -99,23 +108,33 @@ def project_sizes(project: Project, progress: Progress | None = None) -> Sizes:
 def folder_sizes(folder: Path, progress: Progress | None = None) -> Sizes:
     """Measure the pictures of a plain folder, at any depth, upright; no pixel is decoded.
 
+    Which files count is said in `tamis.vision.picturefiles`; those that are cut off cannot be read.
+
     Raises:
         UserError: no folder, or one that cannot be read.
     """
     files = picture_files(folder)
-    unreadable: list[str] = []
+    unreadable: list[dict[str, str]] = []
 
     def sizes() -> Iterator[tuple[int, int]]:
         for done, name in enumerate(files, 1):
             try:
-                header = probe((folder / name).read_bytes())
+                header = _header_of(folder / name)
                 yield header.width, header.height
-            except (OSError, Unreadable):
-                unreadable.append(name)
+            except Unreadable as error:
+                unreadable.append({"file": name, "reason": error.reason})
             if progress is not None:
                 progress(done, len(files), "")
 
-    return Sizes.of(sizes(), unreadable)
+    return Sizes.of(sizes(), unreadable, folder)
+
+
+def _header_of(path: Path) -> Header:
+    data = read_picture(path)
+    header = probe(data)
+    if not is_whole(data, header.format):
+        raise Unreadable("truncated")
+    return header
 
 
 def sizes_summary(sizes: Sizes, most: float = MOST_ENLARGED) -> dict[str, Any]:
@@ -125,13 +144,12 @@ def sizes_summary(sizes: Sizes, most: float = MOST_ENLARGED) -> dict[str, Any]:
         UserError: there are no pictures.
     """
     if not sizes.pictures:
-        raise UserError(
-            "there are no pictures to measure: `tamis run` makes regions, `tamis status` tells what is there"
-        )
+        raise UserError(f"there are no pictures to measure{_lacking(sizes)}")
     targets = enlarged_at(sizes)
     return {
         "pictures": sizes.pictures,
-        "unreadable": sizes.unreadable,
+        "unreadable": len(sizes.unreadable),
+        "unreadable_files": [dict(row) for row in sizes.unreadable],
         "longer_side": _quantiles(sizes.longer),
         "shorter_side": _quantiles(sizes.shorter),
         "targets": [{"size": one.size, "inside": round(one.inside, 4), "crop": round(one.crop, 4)} for one in targets],
@@ -160,6 +178,15 @@ def write_sizes_report(name: str, sizes: Sizes, path: Path, most: float = MOST_E
     }
     write_page("sizes.html.j2", values, path)
     return summary
+
+
+def _lacking(sizes: Sizes) -> str:
+    if sizes.folder is None:
+        return ": `tamis run` makes regions, `tamis status` tells what is there"
+    if sizes.unreadable:
+        first = sizes.unreadable[0]
+        return f" in {sizes.folder}: {len(sizes.unreadable)} cannot be read, such as {first['file']}: {first['reason']}"
+    return f" in {sizes.folder} and the folders below it"
 
 
 def _share_below(counts: Mapping[int, int], side: int) -> float:

@@ -87,6 +87,21 @@ def _depends(context: Context) -> Sequence[str]:
     return (yolo_digest(path, asked.fit), asked.attribute, render_settings(context.settings))
 
 
+def _look(context: Context) -> Sequence[str] | None:
+    asked = context.settings.classify
+    if not asked.model:
+        return None
+    from tamis.models.look import look_at  # noqa: PLC0415
+    from tamis.vision.card import ModelCard  # noqa: PLC0415
+
+    path = context.folder / asked.model
+    if is_classifier_file(path):
+        look_at(path, "classify", trusted=asked.trust_pickle)
+    else:
+        ModelCard.read(path)
+    return ()
+
+
 def _idle(settings: Settings, _: Path) -> str | None:
     return None if settings.classify.model else "no model: set classify.model to the folder of one"
 
@@ -103,6 +118,7 @@ CLASSIFY = Stage(
     section="classify",
     batch=_classify,
     depends=_depends,
+    look=_look,
     idle=_idle,
     batch_size=16,
 )

@@ -13,7 +13,7 @@ from tamis.config import Settings
 from tamis.engine.ledger import within
 from tamis.engine.stage import Compute, Context, Results, Stage, file_digest
 from tamis.engine.writers import write_regions
-from tamis.errors import Unreadable
+from tamis.errors import Unreadable, UserError
 from tamis.records import Box, Region
 from tamis.stages.policy import WHOLE
 from tamis.stages.subjects import limits_of
@@ -72,6 +72,7 @@ def _detect(context: Context) -> Compute:
 
     options, limits = DetectorOptions(min_score=detect.floor), limits_of(context.settings)
     detector = open_detector(detect.model, context.folder, options, threads=1, trusted=detect.trust_pickle)
+    _check_classes(context.settings, detector.classes)
 
     def find(images: Sequence[InspectedImage]) -> Results:
         results: list[Sequence[Region] | Unreadable] = []
@@ -126,6 +127,28 @@ def _object(
     )
 
 
+def _look(context: Context) -> Sequence[str] | None:
+    detect = context.settings.detect
+    if detect.model == WHOLE:
+        return None
+    from tamis.models.files import find_model  # noqa: PLC0415
+    from tamis.models.look import look_at  # noqa: PLC0415
+
+    known = look_at(find_model(detect.model, context.folder), "detect", trusted=detect.trust_pickle)
+    return () if known is None else _check_classes(context.settings, known)
+
+
+def _check_classes(settings: Settings, known: Sequence[str]) -> Sequence[str]:
+    """Warn of classes that the detector does not know; raises UserError where it knows none of those that count."""
+    from tamis.models.look import unknown_classes  # noqa: PLC0415
+
+    model, wanted = settings.detect.model, settings.detect.classes
+    if wanted and not set(wanted) & set(known):
+        raise UserError(f"detect.classes: {unknown_classes(model, wanted, known)}")
+    told = unknown_classes(model, wanted, known, briefly=True)
+    return (f"detect.classes: {told}",) if told else ()
+
+
 def _depends(context: Context) -> Sequence[str]:
     if context.settings.detect.model == WHOLE:
         return ()
@@ -145,5 +168,6 @@ DETECT = Stage(
     section="detect",
     batch=_detect,
     depends=_depends,
+    look=_look,
     batch_size=8,
 )

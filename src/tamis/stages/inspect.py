@@ -12,10 +12,10 @@ from tamis import schema
 from tamis.config import Settings
 from tamis.engine.stage import Compute, Context, Results, Stage
 from tamis.engine.writers import write_inspections
-from tamis.errors import Lacking
+from tamis.errors import Unreadable
 from tamis.records import Inspection
 from tamis.stages.subjects import limits_of
-from tamis.vision.formats import HEIF_MISSING, decodable_by_now
+from tamis.vision.formats import decodable_by_now
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +36,28 @@ def _select(_: Settings) -> sa.Select[Any]:
 def _inspect(context: Context) -> Compute:
     from tamis.vision.inspect import inspect_images  # noqa: PLC0415 - decoders load in the workers
 
-    limits = limits_of(context.settings)
+    limits, kept = limits_of(context.settings), context.settings.inspect.thumbnails
+    thumbnails = context.thumbnails
 
     def inspect(images: Sequence[StoredImage]) -> Results:
         loaded = ((image.image_id, context.blobs.get(image.sha256)) for image in images)
-        return [_result(record) for record in inspect_images(loaded, limits)]
+        names = {image.image_id: image.sha256 for image in images}
+
+        def show(image_id: int, jpeg: bytes) -> None:
+            thumbnails.put(names[image_id], jpeg)
+
+        return [_result(record) for record in inspect_images(loaded, limits, show if kept else None)]
 
     return inspect
 
 
-def _result(record: Inspection) -> Sequence[Inspection] | Lacking:
-    return Lacking(HEIF_MISSING, [record]) if record.reason == HEIF_MISSING else [record]
+def _result(record: Inspection) -> Sequence[Inspection] | Unreadable:
+    return [record] if record.readable else Unreadable(record.reason or "no picture", [record])
 
 
 INSPECT = Stage(
     name="inspect",
-    version=3,
+    version=6,
     help="images to facts, quality and signatures",
     reads=StoredImage,
     writes=(Inspection,),

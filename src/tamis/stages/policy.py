@@ -109,7 +109,7 @@ def _ranked(detect: DetectSettings, images: sa.ColumnElement[bool] | None) -> sa
     one = rows.c
     order = {
         "largest": (one.area.desc(), one.score.desc(), one.region_key),
-        "central": (one.distance, one.area.desc(), one.region_key),
+        "central": (one.distance, one.area.desc(), one.score.desc(), one.region_key),
         "best": (one.score.desc(), one.area.desc(), one.region_key),
         "all": (one.region_key,),
     }[detect.choose]
@@ -159,53 +159,49 @@ def _own_object(detect: DetectSettings) -> list[sa.ColumnElement[bool]]:
 
 
 def images_undone(settings: Settings, stage: str, fingerprint: str, *, certain: bool = False) -> sa.Select[Any]:
-    """Return the query of images in whose regions a stage may have something to do, in one look at each region.
+    """Return the query of images in whose regions a stage may have something to do; losers of a cluster are left out.
 
     An image is left out only if the stage is done, under that fingerprint, with every region that may be chosen: all
     drawn ones and all detections that pass by themselves, be they chosen or not, or the whole where there are none.
     With `certain`, a whole in doubt is nothing to do.
     """
     detect, uses_detector = settings.detect, settings.detect.model != WHOLE
-    region = schema.region.alias("seen").c
-    facts, done = _facts_within(), _done_within(stage, fingerprint)
-    nothing, whole_undone, all_done, undone = range(4)
-    own = sa.case((done.c.subject_id.is_not(None), all_done), else_=undone)
-    whole = sa.case((done.c.subject_id.is_not(None), nothing), else_=whole_undone)
-    states = sa.case(
-        (region.kind == "whole", nothing if certain and uses_detector else whole),
-        (region.kind == "drawn", own),
-        (sa.and_(*_passing(detect, region, facts.c)) if uses_detector else sa.false(), own),
-        else_=nothing,
+    image, may_be_chosen = schema.inspection.alias("facts"), schema.region.alias("may_be_chosen")
+    facts, region = image.c, may_be_chosen.c
+    kinds = [region.kind == "drawn", *([sa.and_(*_passing(detect, region, facts))] if uses_detector else [])]
+    theirs = sa.and_(
+        region.image_id == facts.image_id, within(region.image_id), region.superseded_at.is_(None), sa.or_(*kinds)
     )
-    # Of sums PostgreSQL assumes that many rows match. Of the columns, two ranges of which are met, it expects next to
-    # none, and would compare all with all.
-    return (
-        sa.select(region.image_id)
-        .join(facts, facts.c.image_id == region.image_id + 0)
-        .outerjoin(done, done.c.subject_id == region.id + 0)
-        .where(region.superseded_at.is_(None), within(region.image_id))
-        .group_by(region.image_id)
-        .having(sa.func.max(states).in_((whole_undone, undone)))
-    )
+    only_drawn_or_passing = certain and uses_detector
+    source = image.join(may_be_chosen, theirs, isouter=not only_drawn_or_passing)
+    due = region.id if only_drawn_or_passing else sa.func.coalesce(region.id, _whole_of(facts.image_id))
+    readable = sa.and_(facts.readable.is_(sa.true()), within(facts.image_id))
+    query = sa.select(facts.image_id).select_from(source).where(readable, due.not_in(_done_within(stage, fingerprint)))
+    return query.where(~is_loser(facts.image_id)) if settings.duplicates.enabled else query
 
 
-def _facts_within() -> sa.CTE:
-    """The sizes of readable images, read in one go: PostgreSQL would look up each by itself."""
-    facts = schema.inspection.c
-    query = sa.select(facts.image_id, facts.width, facts.height)
-    return at_once(query.where(facts.readable.is_(sa.true()), within(facts.image_id)), "facts")
+def _whole_of(image_id: sa.ColumnElement[int]) -> sa.ScalarSelect[Any]:
+    region = schema.region.alias("whole").c
+    mine = sa.and_(region.image_id == image_id, region.superseded_at.is_(None), region.kind == "whole")
+    # There is one. The sum keeps PostgreSQL from walking along the primary key in search of the extreme.
+    return sa.select(sa.func.max(region.id + 0)).where(mine).scalar_subquery()
 
 
-def _done_within(stage: str, fingerprint: str) -> sa.CTE:
-    """The regions that a stage is done with, read in one go, between the smallest and the largest id of the images'."""
+def _done_within(stage: str, fingerprint: str) -> sa.Select[Any]:
+    """The regions that a stage is done with, between the smallest and the largest id of the images'."""
     entry, region = schema.ledger.c, schema.region.c
-    # The sums keep PostgreSQL from walking along the primary key in search of the extremes.
-    first, last = (
-        sa.select(extreme(region.id + 0)).where(within(region.image_id)).scalar_subquery()
-        for extreme in (sa.func.min, sa.func.max)
-    )
+    first, last = (extreme(region.id + 0) for extreme in (sa.func.min, sa.func.max))
+    ends = at_once(sa.select(first.label("first"), last.label("last")).where(within(region.image_id)), "ends")
     done = sa.and_(entry.stage == stage, entry.fingerprint == fingerprint, entry.input_digest == "")
-    return at_once(sa.select(entry.subject_id).where(done, entry.subject_id.between(first, last)), "done")
+    between = entry.subject_id.between(ends.c.first, ends.c.last)
+    return sa.select(entry.subject_id).select_from(ends).join(schema.ledger, between).where(done)
+
+
+def is_loser(image_id: sa.ColumnElement[int]) -> sa.Exists:
+    """Whether a better copy stands for an image."""
+    loser = schema.cluster.alias("loser").c
+    mine = sa.and_(loser.member_id == image_id, within(loser.member_id))
+    return sa.exists().where(loser.level == "image", mine, loser.keeper_id != image_id)
 
 
 def read_chosen(

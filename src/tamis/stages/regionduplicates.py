@@ -12,37 +12,32 @@ from tamis import schema
 from tamis.config import Settings
 from tamis.engine.stage import Context, Stage, Whole
 from tamis.engine.writers import copies_writer
-from tamis.records import ClusterMember, Relation
-from tamis.stages.copies import decision, relate, side_inputs, signatures_in
+from tamis.records import ClusterMember, Relation, Unclustered
+from tamis.stages.copies import SignaturesOf, Signed, decision, inspected_columns, lookups, relate, side_inputs
 from tamis.stages.subjects import limits_of, select_chosen
+from tamis.vision.keepers import Facts, facts_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-    from tamis.engine.packed import Packed
-    from tamis.vision.clusters import Facts
-    from tamis.vision.columns import Signatures
 
 #: Long side at which pairs are compared, in pixels.
 _SMALL = 256
 
 
 @dataclass(frozen=True, slots=True)
-class SignedRegion:
+class SignedRegion(Signed):
     """A chosen region and its signatures; box in pixels of the upright image."""
 
-    region_id: int
     region_key: str
-    sha256: str
-    width: int
-    height: int
     x0: float
     y0: float
     x1: float
     y1: float
-    phash: int
-    dhash: int
+
+
+#: No two regions have the same pixels by name.
+_SIGNATURES = SignaturesOf(digest="region_key")
 
 
 def _select_labelled(_: Settings) -> sa.Select[Any]:
@@ -52,17 +47,10 @@ def _select_labelled(_: Settings) -> sa.Select[Any]:
 
 
 def _facts(row: SignedRegion) -> Facts:
-    from tamis.vision.clusters import Facts  # noqa: PLC0415 - decoders load on use
-
-    return Facts(round((row.x1 - row.x0) * (row.y1 - row.y0)), key=row.region_key)
+    return facts_of(row, round((row.x1 - row.x0) * (row.y1 - row.y0)), row.size, row.region_key)
 
 
-def _signatures(rows: Packed[SignedRegion]) -> Signatures:
-    """No two regions have the same pixels by name."""
-    return signatures_in(rows, digest_of="region_key")
-
-
-def _collapse(context: Context, whole: Whole) -> Sequence[Relation | ClusterMember]:
+def _collapse(context: Context, whole: Whole) -> Sequence[Relation | ClusterMember | Unclustered]:
     import numpy as np  # noqa: PLC0415 - decoders load on use
 
     from tamis.vision.decode import decode_rgb  # noqa: PLC0415
@@ -81,24 +69,34 @@ def _collapse(context: Context, whole: Whole) -> Sequence[Relation | ClusterMemb
         right, bottom = max(left + 1, round(row.x1 * scale)), max(top + 1, round(row.y1 * scale))
         return np.ascontiguousarray(picture[top:bottom, left:right])
 
-    return relate("region", context.settings.regionduplicates, whole, _signatures, _facts, load)
+    return relate("region", context.settings.regionduplicates, whole, _SIGNATURES, _facts, load)
 
 
 def _select(settings: Settings) -> sa.Select[Any]:
-    return select_chosen(settings).where(schema.region.c.phash.is_not(None))
+    return _signed(select_chosen(settings))
 
 
 def _select_undone(settings: Settings, fingerprint: str) -> sa.Select[Any]:
-    chosen = select_chosen(settings, undone=("regionduplicates", fingerprint))
-    return chosen.where(schema.region.c.phash.is_not(None))
+    return _signed(select_chosen(settings, undone=("regionduplicates", fingerprint)))
+
+
+def _signed(chosen: sa.Select[Any]) -> sa.Select[Any]:
+    """Of chosen regions those with signatures, and what is known of their pictures."""
+    region, image, inspection = schema.region.c, schema.image, schema.inspection
+    return (
+        chosen.add_columns(region.id.label("id"), image.c.size, *inspected_columns())
+        .join(image, image.c.id == region.image_id)
+        .join(inspection, inspection.c.image_id == region.image_id)
+        .where(region.phash.is_not(None))
+    )
 
 
 REGIONDUPLICATES = Stage(
     name="regionduplicates",
-    version=3,
+    version=6,
     help="chosen regions to clusters of the same view of the same thing",
     reads=SignedRegion,
-    writes=(Relation, ClusterMember),
+    writes=(Relation, ClusterMember, Unclustered),
     select=_select,
     select_undone=_select_undone,
     write=lambda _: copies_writer("region"),
@@ -106,4 +104,5 @@ REGIONDUPLICATES = Stage(
     collapse=_collapse,
     decision=lambda settings, side: decision(settings.regionduplicates, side),
     side=side_inputs("region", _select_labelled),
+    lookups=lookups("region"),
 )

@@ -9,8 +9,9 @@ from pathlib import Path
 from tamis.config import Settings
 from tamis.engine.stage import Compute, Context, Results, Stage, file_digest
 from tamis.engine.writers import write_masks
-from tamis.errors import Skip, Unreadable
+from tamis.errors import Skip, Unreadable, UserError
 from tamis.records import Mask
+from tamis.stages.policy import WHOLE
 from tamis.stages.subjects import ChosenSubject, limits_of, select_chosen
 
 
@@ -22,8 +23,8 @@ def _segment(context: Context) -> Compute:
     from tamis.vision.masks import to_record  # noqa: PLC0415
 
     settings, limits = context.settings.segment, limits_of(context.settings)
-    spec = "grabcut" if settings.method == "grabcut" else settings.model
-    segmenter = open_segmenter(spec, context.folder, threads=1, trusted=settings.trust_pickle)
+    spec, trusted = ("grabcut", False) if settings.method == "grabcut" else _named(context.settings)
+    segmenter = open_segmenter(spec, context.folder, threads=1, trusted=trusted)
 
     def outline(image: Sequence[ChosenSubject]) -> Results:
         try:
@@ -46,12 +47,33 @@ def _segment(context: Context) -> Compute:
     return work
 
 
+def _named(settings: Settings) -> tuple[str, bool]:
+    """The model that is set, else the detector's, and whether it is trusted if it is a pickle."""
+    own, detect = settings.segment, settings.detect
+    if own.model:
+        return own.model, own.trust_pickle
+    if detect.model == WHOLE:
+        raise UserError("segment.model names no model, and there is no detector: name one, or use the method grabcut")
+    return detect.model, own.trust_pickle or detect.trust_pickle
+
+
 def _depends(context: Context) -> Sequence[str]:
     if context.settings.segment.method != "model":
         return ()
     from tamis.models.files import find_model, model_files  # noqa: PLC0415
 
-    return tuple(file_digest(file) for file in model_files(find_model(context.settings.segment.model, context.folder)))
+    return tuple(file_digest(file) for file in model_files(find_model(_named(context.settings)[0], context.folder)))
+
+
+def _look(context: Context) -> Sequence[str] | None:
+    if context.settings.segment.method != "model":
+        return None
+    from tamis.models.files import find_model  # noqa: PLC0415
+    from tamis.models.look import look_at  # noqa: PLC0415
+
+    spec, trusted = _named(context.settings)
+    look_at(find_model(spec, context.folder), "segment", trusted=trusted)
+    return ()
 
 
 def _idle(settings: Settings, _: Path) -> str | None:
@@ -70,6 +92,7 @@ SEGMENT = Stage(
     section="segment",
     batch=_segment,
     depends=_depends,
+    look=_look,
     idle=_idle,
     batch_size=4,
 )

@@ -12,7 +12,7 @@ from tamis.config import Settings
 from tamis.engine.ledger import within
 from tamis.engine.stage import Context
 from tamis.records import Box
-from tamis.stages.policy import chosen_regions, images_undone
+from tamis.stages.policy import chosen_regions, images_undone, is_loser
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,24 +54,18 @@ def select_chosen(
     if undone is not None:
         images.append(schema.region.c.image_id.in_(images_undone(settings, *undone, certain=certain)))
     if settings.duplicates.enabled:
-        images.append(~_is_loser(schema.region.c.image_id))
+        images.append(~is_loser(schema.region.c.image_id))
     chosen = chosen_regions(settings, sa.and_(*images)).subquery("chosen")
     column = chosen.c
     region = schema.region.c
     statement = sa.select(
-        column.region_id.label("subject_id"), sa.literal("").label("input_digest"), column.region_id,
-        column.sha256, column.width, column.height, column.x0, column.y0, column.x1, column.y1,
-        column.region_key, region.phash, region.dhash,
+        column.region_id.label("subject_id"), sa.literal("").label("input_digest"),
+        column.image_id.label("unit_id"), column.region_id, column.sha256, column.width, column.height,
+        column.x0, column.y0, column.x1, column.y1, column.region_key, region.phash, region.dhash,
     ).join(schema.region, region.id == column.region_id)  # fmt: skip
     if certain:
         statement = statement.where(column.doubt == "")
     return statement
-
-
-def _is_loser(image_id: sa.ColumnElement[int]) -> sa.Exists:
-    """Whether a better copy stands for an image."""
-    loser = schema.cluster.alias("loser").c
-    return sa.exists().where(loser.level == "image", loser.member_id == image_id, loser.keeper_id != image_id)
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -83,7 +77,9 @@ def limits_of(settings: Settings) -> Limits:
 
 def render_settings(settings: Settings) -> str:
     """What a rendering of a region depends on besides its raw box."""
-    return f"margin={settings.detect.margin!r}, square={settings.detect.square!r}"
+    aspect = settings.detect.crop_aspect
+    shape = f"square={aspect is not None}" if aspect in (None, 1) else f"aspect={aspect!r}"
+    return f"margin={settings.detect.margin!r}, {shape}"
 
 
 def read_crop(context: Context, subject: ChosenSubject) -> NDArray[np.uint8]:
@@ -99,6 +95,6 @@ def read_crop(context: Context, subject: ChosenSubject) -> NDArray[np.uint8]:
 
     detect = context.settings.detect
     size_wh = (subject.width, subject.height)
-    left, top, right, bottom = expand(subject.box_xyxy, size_wh, detect.margin, 1.0 if detect.square else None)
+    left, top, right, bottom = expand(subject.box_xyxy, size_wh, detect.margin, detect.crop_aspect)
     picture = decode_rgb(context.blobs.get(subject.sha256), limits=limits_of(context.settings))
     return np.ascontiguousarray(picture[top:bottom, left:right])

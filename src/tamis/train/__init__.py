@@ -25,7 +25,7 @@ def train(
     The folder holds `model.json`, `weights.safetensors`, `model.onnx` (input `images`, float32 (n, 3, H, W); one
     output of logits an attribute, named like it), `evaluation.json`, `training.json` and `predictions.jsonl`. Until
     it is there, a hidden folder beside it keeps what `resume` goes on from. `progress` is called with a share from 0
-    to 1 and one line of text.
+    to 1 and one line of text, and may raise Interrupted to end the training, but for its last call.
 
     Raises:
         UserError: the snapshot cannot be trained on, a setting is wrong, weights are missing, or `out` exists.

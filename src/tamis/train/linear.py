@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -176,7 +177,8 @@ def fit_heads(
     heads, penalties, emphases, logits = [], {}, {}, {}
     for column, attribute in enumerate(targets.attributes):
         count = len(attribute.classes)
-        choices = {name: _choose(plan, column, count, settings) for name, plan in plans.items()}
+        told = partial(progress, column / len(targets.attributes), f"head of {attribute.name}")
+        choices = {name: _choose(plan, column, count, settings, told) for name, plan in plans.items()}
         emphasis = min(choices, key=lambda name: choices[name].loss)
         choice = choices[emphasis]
         heads.append(_fit_head(plans[emphasis], column, count, settings, choice.penalty))
@@ -238,8 +240,8 @@ def _rotated(inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], torch.Te
     return rotated.astype(np.float32), torch.from_numpy(back.astype(np.float32))
 
 
-def _choose(plan: _Plan, column: int, classes: int, settings: TrainSettings) -> _Choice:
-    """Return the penalty under which the held-out samples are most likely."""
+def _choose(plan: _Plan, column: int, classes: int, settings: TrainSettings, told: Callable[[], None]) -> _Choice:
+    """Return the penalty under which the held-out samples are most likely; `told` is called after each fit."""
     labels = plan.labels[:, column]
     labelled = (labels != MISSING).numpy()
     fits = []
@@ -253,7 +255,11 @@ def _choose(plan: _Plan, column: int, classes: int, settings: TrainSettings) -> 
     order = np.argsort(held)
     best: _Choice | None = None
     for penalty in PENALTIES:
-        logits = np.concatenate([fit.answers(penalty, fold) for fit, fold in zip(fits, plan.folds, strict=True)])
+        answers = []
+        for fit, fold in zip(fits, plan.folds, strict=True):
+            answers.append(fit.answers(penalty, fold))
+            told()
+        logits = np.concatenate(answers)
         # At its best temperature: else a strong penalty would win by its modesty alone.
         loss = negative_log_likelihood(logits[judged], truth, fit_temperature(logits[judged], truth))
         if best is None or loss < best.loss:

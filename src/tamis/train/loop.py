@@ -85,10 +85,11 @@ def finetune(job: Job, folder: Path, progress: Progress, *, resume: bool) -> Fit
     """Train the job's model and leave the weights of its best epoch in it. Checkpoints lie in `folder`.
 
     Raises:
-        Interrupted: the user asked to stop; call again with `resume` to go on after the last whole epoch.
+        Interrupted: the user asked to stop, or `progress` raises it; call again with `resume` to go on after the last
+            whole epoch.
     """
     start = {name: value.clone() for name, value in job.model.state_dict().items()}
-    before = validate(job) if job.pretrained else None
+    before = validate(job, progress) if job.pretrained else None
     loader = _loader_of(job, "train")
     module = _Training(job, loader)
     last = folder / LAST
@@ -112,7 +113,7 @@ def finetune(job: Job, folder: Path, progress: Progress, *, resume: bool) -> Fit
     return Fitted(history, best["score"], int(best["epoch"]))
 
 
-def validate(job: Job) -> Validation:
+def validate(job: Job, progress: Progress) -> Validation:
     """Judge the model as it is on the validation split."""
     job.model.eval()
     device = next(job.model.parameters()).device
@@ -120,6 +121,7 @@ def validate(job: Job) -> Validation:
     with torch.inference_mode():
         for crops, wanted in _loader_of(job, "validation"):
             scores.add(job.model(standardised(pixels(crops, device), job.preprocessing)), wanted)
+            progress(0.0, "judging the start")
     return scores.result()
 
 
@@ -246,7 +248,7 @@ class _ProgressCallback(Callback):
 
     def __init__(self, settings: TrainSettings, progress: Progress) -> None:
         self.settings, self.progress = settings, progress
-        self.began, self.first = time.monotonic(), 0.0
+        self.began, self.first, self.told = time.monotonic(), 0.0, (0.0, "judging")
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002 - Lightning's signature
         self.began, self.first = time.monotonic(), trainer.current_epoch / self.settings.epochs
@@ -257,7 +259,11 @@ class _ProgressCallback(Callback):
         best = max((epoch["score"] for epoch in pl_module.history), default=None)
         scored = f", best macro F1 {best:.3f}" if best is not None else ""
         text = f"epoch {trainer.current_epoch + 1} of {self.settings.epochs}{scored}, {_duration(left)} left"
-        self.progress(min(done, 1.0), text)
+        self.told = (min(done, 1.0), text)
+        self.progress(*self.told)
+
+    def on_validation_batch_end(self, *arguments: Any, **named: Any) -> None:  # noqa: ARG002 - Lightning's signature
+        self.progress(*self.told)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         spent = sum(epoch["seconds"] for epoch in pl_module.history)
@@ -273,7 +279,7 @@ class _StopCallback(Callback):
 
     def on_train_batch_end(self, *arguments: Any, **named: Any) -> None:  # noqa: ARG002 - Lightning's signature
         if self.stop.is_set():
-            raise Interrupted("training stopped; resume to go on after the last whole epoch")
+            raise Interrupted("training stopped", "resuming goes on after the last whole epoch")
 
 
 def _callbacks(settings: TrainSettings, folder: Path, progress: Progress) -> list[Any]:
@@ -341,12 +347,15 @@ def _duration(seconds: float) -> str:
 
 @contextmanager
 def _stop_on_signal() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into a request to stop; the second one acts as ever. Other threads get no signals."""
+    """Turn the first Ctrl-C into a request to stop; the second one acts as ever. Other threads get no signals.
+
+    A handler that a caller has set is left alone: it ends the training by what `progress` raises.
+    """
     stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before is not signal.default_int_handler:
         yield stop
         return
-    before = signal.getsignal(signal.SIGINT)
 
     def ask(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of handlers
         stop.set()

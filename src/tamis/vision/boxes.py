@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tamis.records import PART_SHARE, Box
+from tamis.records import PART_SHARE, SAME_OBJECT, Box
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.intp]
@@ -79,7 +79,7 @@ def suppress(boxes_xyxy: Floats, scores: Floats, class_ids: NDArray[np.int64], m
     return np.asarray(kept, np.intp)
 
 
-def distinct(boxes_xyxy: Floats, scores: Floats, class_ids: NDArray[np.int64], min_iou: float = 0.6) -> Indices:
+def distinct(boxes_xyxy: Floats, scores: Floats, class_ids: NDArray[np.int64], min_iou: float = SAME_OBJECT) -> Indices:
     """Return the indices, in their order, of the boxes that show objects of their own.
 
     A box shows the same object as a better one that it overlaps by `min_iou` or more, whatever the classes (a van that
@@ -129,12 +129,10 @@ def share(boxes_xyxy: Floats, size_wh: tuple[int, int]) -> Floats:
     return np.asarray(area(clip(boxes_xyxy, size_wh)) / np.float32(size_wh[0] * size_wh[1]))
 
 
-def centrality(boxes_xyxy: Floats, size_wh: tuple[int, int]) -> Floats:
-    """Return how central each box is, (n,): 1 in the middle of the picture, 0 in its corners."""
-    middle = np.asarray(size_wh, np.float32) / 2
-    centres = (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2
-    distance = np.hypot(*(centres - middle).T) / np.hypot(*middle)
-    return np.asarray(np.maximum(1 - distance, 0))
+def off_centre(boxes_xyxy: Floats, size_wh: tuple[int, int]) -> NDArray[np.float64]:
+    """Return the squared distance of each box's centre from the middle of the picture, (n,), in half pixels squared."""
+    offset = boxes_xyxy[:, :2].astype(np.float64) + boxes_xyxy[:, 2:] - np.asarray(size_wh)
+    return np.asarray((offset**2).sum(axis=1))
 
 
 def expand(box_xyxy: Box, size_wh: tuple[int, int], margin: float = 0.0, aspect: float | None = None) -> CropBox:

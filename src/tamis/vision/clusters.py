@@ -1,17 +1,29 @@
 """Clusters of copies around keepers, from verified relations, people's verdicts and a policy.
 
 No chain of look-alikes can grow: relations chain only where they are strong, and a weaker one reaches the keeper's own
-strong group or nothing.
+strong group or nothing. Whether it does is for all pairs to say that were compared across the two groups: the poorest
+copies of two look-alikes resemble each other, the better ones do not.
 """
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tamis.records import ClusterMember, KeeperPolicy, Level, Relation, RelationKind
+from tamis.vision.keepers import Facts, Ranking
 
 Pair = tuple[int, int]
+
+#: Members from which a group is not joined to another for a single one that is its mirrored picture.
+_FEW = 3
+
+#: Bound on the log-odds by which one pair speaks for or against a cluster: about those of the least score that is kept.
+_MOST_ODDS = 4.6
+#: Log-odds of two groups below which no tie between them counts: poor copies of one picture often fail as well.
+_LEAST_ODDS = -3.0
 
 #: Kinds that are copies in every setting.
 _ALWAYS_JOINED: frozenset[RelationKind] = frozenset({"same_pixels", "recompressed", "edited"})
@@ -19,6 +31,7 @@ _ALWAYS_JOINED: frozenset[RelationKind] = frozenset({"same_pixels", "recompresse
 CONFIRMED = "confirmed"
 KEEPER = "keeper"
 MIRRORED = "mirrored"
+SAME_SCENE = "same_scene"
 #: Kinds by how far they depart from the keeper, as long as they keep its sides.
 _DEPARTURES = ("same_pixels", "recompressed", "edited", "rotated")
 
@@ -33,8 +46,8 @@ class Clustering:
         strong: least score of a relation that may also chain, from copy to copy of a copy; look-alikes seldom reach it.
         mirrored: mirrored copies join.
         rotated: copies turned by quarter turns join.
-        keeper: which member stays: the largest, the sharpest, the cleanest (with the fewest marks: least lettering),
-            or the first by id; among equals the one with the least lettering.
+        keeper: which member stays: the largest (a frame adds nothing), the sharpest, the cleanest (with the fewest
+            marks: least lettering, least frame), or the first by id; among equals the one to which least was done.
     """
 
     level: Level = "image"
@@ -54,18 +67,9 @@ class Clustering:
             optional.add("rotated")
         return _ALWAYS_JOINED | optional
 
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What the keeper is chosen by: pixels of the picture, its sharpness, and the share that lettering covers.
-
-    `key` names the picture by its content, so that ties fall alike whatever ids the pictures were given.
-    """
-
-    pixels: int = 0
-    sharpness: float = 0.0
-    text_share: float = 0.0
-    key: str = ""
+    def joins(self, relation: Relation) -> bool:
+        """Tell whether a relation puts its two into one cluster, unless something keeps them apart."""
+        return relation.kind in self.joined and relation.score >= self.threshold and relation.level == self.level
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +94,16 @@ def cluster(
     with any of them keeps one of them. `verdicts` tells of pairs (smaller id first) that a person called the same
     (True) or not the same (False): the former join whatever their scores, the latter never share a cluster.
     """
-    said = verdicts or {}
+    said, relations = verdicts or {}, list(relations)
     apart = _Apart(pair for pair, same in said.items() if not same)
     edges = _edges(relations, clustering, said)
     everyone = {identity for pair in edges for identity in pair}
-    ranking = _Ranking(clustering.keeper, facts, frozenset(protected))
+    neighbours = _neighbours(edges)
+    ranking = Ranking(clustering.keeper, facts, frozenset(protected), neighbours)
     groups, sides = _strong_groups(edges, everyone, clustering.strong, apart)
+    odds = _Odds(relations, edges, clustering)
     members: list[ClusterMember] = []
-    for keeper, others in _stars(edges, groups, ranking, apart, sides):
+    for keeper, others in _stars(edges, neighbours, groups, ranking, (apart, sides, odds)):
         members.append(ClusterMember(clustering.level, keeper, keeper, KEEPER, 1.0))
         members += [
             ClusterMember(clustering.level, other, keeper, edge.kind, edge.score) for other, edge in others.items()
@@ -109,9 +115,7 @@ def _edges(relations: Iterable[Relation], clustering: Clustering, verdicts: Mapp
     edges = {
         (relation.first_id, relation.second_id): _Edge(relation.kind, relation.score)
         for relation in relations
-        if relation.kind in clustering.joined
-        and relation.score >= clustering.threshold
-        and relation.level == clustering.level
+        if clustering.joins(relation)
     }
     for pair, same in verdicts.items():
         if same:
@@ -122,27 +126,12 @@ def _edges(relations: Iterable[Relation], clustering: Clustering, verdicts: Mapp
     return edges
 
 
-class _Ranking:
-    """Orders ids by their claim to be the keeper, the best first."""
-
-    def __init__(self, policy: KeeperPolicy, facts: Mapping[int, Facts], protected: frozenset[int]) -> None:
-        self._policy = policy
-        self._facts = facts
-        self._protected = protected
-
-    def __call__(self, identity: int) -> tuple[bool, float, float, float, str, int]:
-        facts = self._facts.get(identity, Facts())
-        unprotected = identity not in self._protected
-        # In steps that are more than noise: lettering by the percent, sharpness by tenths of its logarithm.
-        marks = float(int(facts.text_share * 100))
-        sharpness = round(facts.sharpness, 1)
-        if self._policy == "largest":
-            return unprotected, -facts.pixels, marks, -sharpness, facts.key, identity
-        if self._policy == "cleanest":
-            return unprotected, marks, -facts.pixels, -sharpness, facts.key, identity
-        if self._policy == "sharpest":
-            return unprotected, -sharpness, marks, -facts.pixels, facts.key, identity
-        return unprotected, 0.0, 0.0, 0.0, "", identity
+def _neighbours(edges: Iterable[Pair]) -> dict[int, list[int]]:
+    neighbours: dict[int, list[int]] = {}
+    for first, second in edges:
+        neighbours.setdefault(first, []).append(second)
+        neighbours.setdefault(second, []).append(first)
+    return neighbours
 
 
 class _Apart:
@@ -183,6 +172,8 @@ class _Sides:
 
     The left side of a symmetric thing resembles the mirrored right side. So where a tie implies that most of one group
     are mirrored pictures of most of the other, some of these must be related as such: that takes agreement in detail.
+    One alone will not do for groups of three and more: a mirrored copy of the left side resembles the right side as
+    upright pictures do.
     """
 
     def __init__(self, edges: Mapping[Pair, _Edge], everyone: Iterable[int]) -> None:
@@ -194,15 +185,19 @@ class _Sides:
         edge = self._edges[pair]
         ours, theirs = self._most(first), self._most(second)
         crossed = self._flipped[pair[0]] in ours, self._flipped[pair[1]] in theirs
-        if edge.said or edge.kind == MIRRORED or all(crossed):
+        mirrored = edge.kind == MIRRORED
+        if edge.said or (mirrored and min(len(first), len(second)) < _FEW) or (all(crossed) and not mirrored):
             return True
-        return any(
-            across is not None and across.kind == MIRRORED
+        pairs = [
+            (one, other)
             for one in first
             for other in second
             if self._flipped[one] in ours and self._flipped[other] in theirs
             for across in (self._edges.get((min(one, other), max(one, other))),)
-        )
+            if across is not None and across.kind == MIRRORED
+        ]
+        needed = 2 if mirrored else 1
+        return min(len({one for one, _ in pairs}), len({other for _, other in pairs})) >= needed
 
     def join(self, pair: Pair, second: Collection[int]) -> None:
         """Note that the second group joins the first by this pair."""
@@ -218,31 +213,63 @@ class _Sides:
         return frozenset(side for side, count in ((True, flipped), (False, straight)) if 2 * count >= len(group))
 
 
+class _Odds:
+    """What all pairs that were compared across two groups say together, those that were refused too.
+
+    A pair speaks by its log-odds beyond those of the threshold; what a person said of one outweighs the others.
+    """
+
+    def __init__(self, relations: Iterable[Relation], edges: Mapping[Pair, _Edge], clustering: Clustering) -> None:
+        self._odds: dict[int, dict[int, float]] = defaultdict(dict)
+        threshold = _log_odds(clustering.threshold)
+        compared = {
+            (relation.first_id, relation.second_id): _log_odds(relation.score) - threshold
+            for relation in relations
+            if relation.level == clustering.level and (relation.kind == SAME_SCENE or clustering.joins(relation))
+        }
+        for pair in compared.keys() | edges.keys():
+            said = pair in edges and edges[pair].said
+            self._odds[pair[0]][pair[1]] = self._odds[pair[1]][pair[0]] = math.inf if said else compared[pair]
+
+    def across(self, own: Iterable[int], groups: Mapping[int, frozenset[int]]) -> Mapping[frozenset[int], float]:
+        """Return the log-odds of each group that one was compared with."""
+        found: dict[frozenset[int], float] = defaultdict(float)
+        for identity in own:
+            for other, odds in self._odds[identity].items():
+                if other in groups:
+                    found[groups[other]] += odds
+        return found
+
+
+def _log_odds(score: float) -> float:
+    least = 1 / (1 + math.exp(_MOST_ODDS))
+    score = min(max(score, least), 1 - least)
+    return math.log(score / (1 - score))
+
+
 def _stars(
     edges: Mapping[Pair, _Edge],
+    neighbours: Mapping[int, Sequence[int]],
     groups: Mapping[int, frozenset[int]],
-    ranking: _Ranking,
-    apart: _Apart,
-    sides: _Sides,
+    ranking: Ranking,
+    bounds: tuple[_Apart, _Sides, _Odds],
 ) -> list[tuple[int, dict[int, _Edge]]]:
     """Let the best ids, in turn, gather what is verified to be the same as their group and still free."""
-    neighbours: dict[int, list[int]] = {}
-    for first, second in edges:
-        neighbours.setdefault(first, []).append(second)
-        neighbours.setdefault(second, []).append(first)
+    apart, sides, odds = bounds
     free = set(groups)
     stars = []
     for keeper in sorted(groups, key=ranking):
         if keeper not in free:
             continue
         own = groups[keeper]
-        cluster_ids = set(own)
+        cluster_ids, across = set(own), odds.across(own, groups)
         reached = {
             other
             for identity in own
             for other in neighbours.get(identity, ())
             if other in free
             and other not in own
+            and across[groups[other]] >= _LEAST_ODDS
             and sides.allow(_pair(identity, other), *_in_order(groups, identity, other))
         }
         for other in sorted(reached, key=ranking):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +55,19 @@ class Signatures:
             np.cumsum([len(row.parts) for row in given], dtype=np.int64),
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence[Signatures]) -> Signatures:
+        """Return those of one or more, one after the other."""
+        before = np.cumsum([0, *(len(part.parts) for part in parts[:-1])])
+        return cls(
+            np.concatenate([part.ids for part in parts]),
+            np.concatenate([part.phashes for part in parts]),
+            np.concatenate([part.dhashes for part in parts]),
+            np.concatenate([part.digests for part in parts]),
+            np.concatenate([part.parts for part in parts]),
+            np.concatenate([part.part_ends + start for part, start in zip(parts, before.tolist(), strict=True)]),
+        )
+
     def __len__(self) -> int:
         return len(self.ids)
 
@@ -73,6 +87,27 @@ class Signatures:
             np.cumsum(sizes),
         )
 
+    def pixels(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.bytes_]]]:
+        """Yield the ids and digests of all, as `Shares` do."""
+        yield self.ids, self.digests
+
+    def shares(self, most: int) -> Iterator[Signatures]:
+        """Yield all, at most so many at a time, which share the memory of all."""
+        for start in range(0, len(self), most):
+            yield self._share(start, start + most)
+
+    def _share(self, start: int, end: int) -> Signatures:
+        before = int(self.part_ends[start - 1]) if start else 0
+        ends = self.part_ends[start:end]
+        return Signatures(
+            self.ids[start:end],
+            self.phashes[start:end],
+            self.dhashes[start:end],
+            self.digests[start:end],
+            self.parts[before : int(ends[-1]) if len(ends) else before],
+            ends - before,
+        )
+
     def part_hashes(self) -> NDArray[np.int64]:
         """The signatures of all parts."""
         return unpack_parts(self.parts)
@@ -84,7 +119,19 @@ class Signatures:
         return places, numbers - begins // PART_BYTES + 1
 
 
-def equal_pixels(new: Signatures, known: Signatures, level: Level) -> tuple[list[Relation], NDArray[np.int64]]:
+class Shares(Protocol):
+    """Signatures of any number of pictures, of which a share at a time is in memory."""
+
+    def __len__(self) -> int: ...
+
+    def pixels(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.bytes_]]]:
+        """Yield the ids and digests of pictures, shape (n,), until all have been told."""
+
+    def shares(self, most: int) -> Iterator[Signatures]:
+        """Yield all pictures, about so many at a time."""
+
+
+def equal_pixels(new: Signatures, known: Shares, level: Level) -> tuple[list[Relation], NDArray[np.int64]]:
     """Relate new pictures to those with the same pixels, and return the places of the new ones that stand for them.
 
     Of pictures with equal pixels each is related to the one with the smallest id alone: a placeholder that is there
@@ -98,11 +145,12 @@ def equal_pixels(new: Signatures, known: Signatures, level: Level) -> tuple[list
     values, group = digests[is_first], np.cumsum(is_first) - 1
     if not len(values):
         return [], firsts
-    places = np.minimum(np.searchsorted(values, known.digests), len(values) - 1)
-    met = values[places] == known.digests
     nobody = np.iinfo(np.int64).max
     oldest = np.full(len(values), nobody)
-    np.minimum.at(oldest, places[met], known.ids[met])
+    for ids, theirs in known.pixels():
+        places = np.minimum(np.searchsorted(values, theirs), len(values) - 1)
+        met = values[places] == theirs
+        np.minimum.at(oldest, places[met], ids[met])
     youngest = new.ids[firsts]
     keepers = np.minimum(youngest, oldest)
     pairs = zip(keepers[group].tolist(), new.ids[order].tolist(), strict=True)

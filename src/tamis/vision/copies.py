@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tamis.records import RelationKind
-from tamis.vision.evidence import Evidence, inverse, judge, stretch
+from tamis.vision.evidence import Evidence, inverse, judge, settle, stretch
 from tamis.vision.quality import REFERENCE_SIDE, to_luma, to_reference
 from tamis.vision.registration import CLOSE_SIDE, inverse_map, refine_closely
 from tamis.vision.signatures import glance
@@ -39,6 +39,8 @@ _MAX_TILT = 15.0
 _CONVINCING = 0.95
 #: Displacement of the corners, in pixels of the frame, up to which two pictures may lie edge on edge.
 _FRAMED = 10.0
+#: Displacement of parts, in pixels of the frame, from which the map is refined once more.
+_UNSETTLED = 0.15
 #: Below this score two pictures are no relation worth keeping.
 _SAME_SCENE = 0.01
 
@@ -199,7 +201,11 @@ def compare(first: Picture, second: Picture, matrix: Matrix | None = None, *, tu
     if matrix is None:
         matrix = align(first, second)
     if matrix is not None:
-        candidates.append(_judge(first, second, matrix, framed=False, turned=turned))
+        aligned = _judge(first, second, matrix, framed=False, turned=turned)
+        candidates.append(aligned)
+        if aligned is not None and aligned.parallax > _UNSETTLED:
+            matrix = settle((first.frame, second.frame), matrix)
+            candidates.append(_judge(first, second, matrix, framed=False, turned=turned))
     judged = [found for found in candidates if found is not None]
     return max(judged, key=lambda evidence: evidence.merit(turned=turned), default=None)
 

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from hashlib import sha256
-from itertools import groupby
+from itertools import chain, groupby
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TypedDict
@@ -21,34 +21,37 @@ from numpy.typing import NDArray
 
 from tamis.errors import Unreadable, UserError
 from tamis.records import Relation
-from tamis.vision.clusters import KEEPER, Clustering, Facts, cluster
+from tamis.vision.clusters import KEEPER, Clustering, cluster
 from tamis.vision.columns import Signature
+from tamis.vision.compiled import can_keep, warm_up
 from tamis.vision.copies import FRAME_SIDE, Picture
 from tamis.vision.decode import DEFAULT_LIMITS, Limits
-from tamis.vision.duplicates import (
-    CACHED_PICTURES,
-    Candidate,
-    Search,
-    by_pair,
-    find_candidates,
-    in_blocks,
-    screen,
-    verify_candidates,
+from tamis.vision.duplicates import CACHED_PICTURES, Candidate, by_pair, in_blocks, screen, verify_candidates
+from tamis.vision.inspect import (
+    Signed,
+    Squared,
+    inspect_images,
+    pixel_digest,
+    sign_squared,
+    small_picture,
+    square_image,
 )
-from tamis.vision.formats import sniff
-from tamis.vision.inspect import Signed, pixel_digest, sharpness_and_lettering, sign_image, small_picture
+from tamis.vision.keepers import Facts, facts_of
+from tamis.vision.picturefiles import picture_files, read_picture
+from tamis.vision.proposals import Search, find_candidates
+from tamis.vision.registration import refine_pair
 
 #: Called with the step, how much of it is done, and how much there is.
 Progress = Callable[[str, int, int], None]
 
 SAME_BYTES = "same_bytes"
-_EXTENSIONS = frozenset(
-    ".avif .bmp .gif .heic .heif .jfif .jpe .jpeg .jpg .jxl .png .tif .tiff .webp".split()  # noqa: SIM905
-)
 _FILES_PER_TASK = 32
 _PAIRS_PER_TASK = 32
+_FACTS_PER_TASK = 8
 #: Below this many pairs each process would load the compiled code for longer than it uses it.
 _WORTH_PROCESSES = 400
+#: Below this many pictures there may be nothing to compare, and the compiled code loads when there is.
+_WORTH_WARMING = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,20 +111,22 @@ def dedupe_folder(
 ) -> Report:
     """Return which pictures of a folder, at any depth, are copies of which.
 
-    Hidden files and files that neither are named like a picture nor look like one are passed over.
+    Which files count as pictures is said in `tamis.vision.picturefiles`.
 
     Raises:
         UserError: there is no such folder, or it cannot be listed.
     """
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder: name the folder that holds the pictures")
-    paths = list(_pictures(folder))
+    paths = [folder / name for name in picture_files(folder)]
     workers = settings.processes or os.cpu_count() or 1
-    with _threads(workers) as pool:
+    with _threads(workers) as pool, ThreadPoolExecutor(1) as beside:
+        # The compiler takes a second to load, in one thread; decoders leave it the interpreter.
+        warming = beside.submit(warm_up) if len(paths) >= _WORTH_WARMING else None
         read = _read_all(paths, settings.limits, pool, progress)
         known = _Files(folder, paths, read)
         digests = _digests_of(known, settings.limits, pool)
         identical, proposals = find_candidates(known.signatures(digests), [], settings.search)
+        if len(proposals.pairs):
+            (warming or beside.submit(warm_up)).result()
         candidates = screen(proposals, known.glance, workers)
         relations = identical + _verify_all(candidates, paths, settings, pool, progress)
         facts = _facts_of(known, relations, settings, pool)
@@ -134,28 +139,6 @@ def dedupe_folder(
         ],
         "clusters": _clusters(known, relations, settings.clustering, facts),
     }
-
-
-def _pictures(folder: Path) -> Iterator[Path]:
-    """Yield the files that are or claim to be pictures, in the order of their names."""
-
-    def refuse(error: OSError) -> None:
-        raise UserError(f"{error.filename} cannot be listed: {error.strerror}")
-
-    for parent, folders, files in os.walk(folder, onerror=refuse):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            path = Path(parent, name)
-            if not name.startswith(".") and (path.suffix.lower() in _EXTENSIONS or _looks_like_picture(path)):
-                yield path
-
-
-def _looks_like_picture(path: Path) -> bool:
-    try:
-        with path.open("rb") as stream:
-            return (sniff(stream.read(64)) or "").startswith("image/")
-    except OSError:
-        return False
 
 
 class _Files:
@@ -195,7 +178,7 @@ def _digests_of(known: _Files, limits: Limits, pool: Executor) -> dict[int, str]
 
     def digest(index: int) -> str:
         with _at_rest(known.paths[index]):
-            return pixel_digest(known.paths[index].read_bytes(), limits)
+            return pixel_digest(read_picture(known.paths[index], limits), limits)
 
     return dict(zip(ids, pool.map(digest, ids), strict=True))
 
@@ -204,24 +187,30 @@ def _facts_of(
     known: _Files, relations: Sequence[Relation], settings: DedupeSettings, pool: Executor
 ) -> dict[int, Facts]:
     """Return what the keeper is chosen by, of the pictures that have a copy: few of many."""
-    joined, threshold = settings.clustering.joined, settings.clustering.threshold
     ids = sorted(
         {
             identity
             for relation in relations
-            if relation.kind in joined and relation.score >= threshold
+            if settings.clustering.joins(relation)
             for identity in (relation.first_id, relation.second_id)
         }
     )
 
-    def facts(index: int) -> Facts:
-        one = known.signed[index]
+    def read(index: int) -> bytes:
         with _at_rest(known.paths[index]):
-            return Facts(
-                one.width * one.height, *sharpness_and_lettering(known.paths[index].read_bytes(), settings.limits)
-            )
+            return read_picture(known.paths[index], settings.limits)
 
-    return dict(zip(ids, pool.map(facts, ids), strict=True))
+    def facts(some: Sequence[int]) -> list[Facts]:
+        files = {index: read(index) for index in some}
+        inspected = inspect_images(files.items(), settings.limits, signed=False)
+        pictures = [known.signed[index] for index in some]
+        return [
+            facts_of(found, one.width * one.height, len(data))
+            for found, one, data in zip(inspected, pictures, files.values(), strict=True)
+        ]
+
+    tasks = [ids[start : start + _FACTS_PER_TASK] for start in range(0, len(ids), _FACTS_PER_TASK)]
+    return dict(zip(ids, chain.from_iterable(pool.map(facts, tasks)), strict=True))
 
 
 def _clusters(
@@ -284,18 +273,17 @@ def _read_all(paths: Sequence[Path], limits: Limits, pool: Executor, progress: P
 
 
 def _read_files(paths: Sequence[Path], limits: Limits) -> list[_Read]:
-    return [_read_file(path, limits) for path in paths]
+    # All are decoded before the first is signed: processors run code that they ran just before faster.
+    return [
+        found if isinstance(found, _Read) else _Read(found[0], sign_squared(found[1]))
+        for found in [_read_file(path, limits) for path in paths]
+    ]
 
 
-def _read_file(path: Path, limits: Limits) -> _Read:
+def _read_file(path: Path, limits: Limits) -> tuple[str, Squared] | _Read:
     try:
-        size = path.stat().st_size
-        if size > limits.max_bytes:
-            return _Read(reason=f"{size} bytes exceed the limit of {limits.max_bytes}")
-        data = path.read_bytes()
-        return _Read(sha256(data).hexdigest(), sign_image(data, limits))
-    except OSError as error:
-        return _Read(reason=f"cannot be read: {error.strerror}")
+        data = read_picture(path, limits)
+        return sha256(data).hexdigest(), square_image(data, limits)
     except Unreadable as error:
         return _Read(reason=error.reason)
 
@@ -313,7 +301,7 @@ def _verify_all(
     tasks = [(task, _paths_of(task, paths)) for task in by_pair(in_blocks(candidates), _PAIRS_PER_TASK)]
     with ExitStack() as stack:
         workers = settings.processes or os.cpu_count() or 1
-        if workers > 1 and len(candidates) >= _WORTH_PROCESSES:
+        if workers > 1 and len(candidates) >= _WORTH_PROCESSES and can_keep(refine_pair):
             pool = stack.enter_context(_processes(workers))
         for (task, _), found in zip(tasks, pool.map(verify, tasks), strict=True):
             relations += found
@@ -336,7 +324,7 @@ def _verify_files(task: tuple[Sequence[Candidate], dict[int, Path]], limits: Lim
 @lru_cache(maxsize=CACHED_PICTURES)
 def _picture(path: Path, limits: Limits) -> Picture:
     with _at_rest(path):
-        return Picture(small_picture(path.read_bytes(), limits, FRAME_SIDE)).lean()
+        return Picture(small_picture(read_picture(path, limits), limits, FRAME_SIDE)).lean()
 
 
 @contextmanager
@@ -344,7 +332,7 @@ def _at_rest(path: Path) -> Iterator[None]:
     """Say what to do when a file that was read before cannot be read again."""
     try:
         yield
-    except (OSError, Unreadable) as error:
+    except Unreadable as error:
         raise UserError(
             f"{path} changed while it was examined ({error}): run again when the folder is at rest"
         ) from None

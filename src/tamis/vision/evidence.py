@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from tamis.vision.hues import compare_hues
 from tamis.vision.likeness import compare_tones, correlate, cover, fine_agreement, summarise, without_bands
+from tamis.vision.parallax import parallax
 
 Grey = NDArray[np.uint8]
 Plane = NDArray[np.float32]
@@ -47,6 +48,14 @@ _SOLID_WEIGHT, _COLOUR_WEIGHT, _TRIMMED_WEIGHT = 6.0, 0.5, 0.5
 #: agree, and the weight of what is missing.
 _HUE = (0.25, 0.8)
 _HUED_FINE = (0.9, 2.6)
+#: Displacement of parts, in pixels of the frame, that resampling, coding and blur leave behind, and the weight of more.
+_PARALLAX = (0.22, 5.0)
+#: How much more it may be where all disagrees.
+_LETTERED = 0.9
+#: Steps by which a map is moved to where most parts lie.
+_SETTLING = 3
+#: Detail from which there is none, and merit up to which nothing rests on it.
+_IN_PLACE, _IN_DOUBT = 0.97, 0.4
 #: Merit at which a pair is as likely a copy as not, and the spread around it: fitted on edits and look-alikes.
 _MERIT_CENTRE = 0.55
 _MERIT_SPREAD = 0.05
@@ -64,7 +73,8 @@ class Evidence:
     Attributes:
         agreement: share of the textured area whose local correlation exceeds 0.5.
         detail: median of the local correlation there.
-        faint: mean local correlation where there is little texture, as within plain things; 1 where nothing is faint.
+        faint: mean local correlation where there is little texture, as within plain things, in both pictures if that is
+            enough; 1 where nothing is faint.
         solid: share of the area that differs in solid patches, once brightness and contrast are fitted.
         trimmed: share of the area left out as bands along the edges.
         distortion: how far the alignment is from a turned, scaled and shifted picture, as a share of its size.
@@ -72,6 +82,8 @@ class Evidence:
         fine: agreement in the finest detail; 1 where it was not asked for.
         colour: share of the colour that differs, once saturation and white balance are fitted.
         hue: mean difference of the colour, as a share of it.
+        parallax: how far parts lie from where one affine map puts them, in pixels of the frame; 0 where it was not
+            asked for.
         plain: the pictures fit as they are, without change of tone, colour or framing.
     """
 
@@ -85,6 +97,7 @@ class Evidence:
     fine: float = 1.0
     colour: float = 0.0
     hue: float = 0.0
+    parallax: float = 0.0
     plain: bool = False
 
     def merit(self, *, turned: bool = False) -> float:
@@ -109,7 +122,9 @@ class Evidence:
             merit -= _TURNED_FINE[1] * max(0.0, _TURNED_FINE[0] - self.fine)
         if self.hue > _HUE[0]:
             merit -= _HUE[1] * (self.hue - _HUE[0]) + _HUED_FINE[1] * max(0.0, _HUED_FINE[0] - self.fine)
-        return merit - _COLOUR_WEIGHT * self.colour
+        # Lettering, which lessens the agreement, draws aside what it crosses.
+        in_place = _PARALLAX[0] + _LETTERED * (1.0 - self.agreement)
+        return merit - _COLOUR_WEIGHT * self.colour - _PARALLAX[1] * max(0.0, self.parallax - in_place)
 
     def score(self, *, turned: bool = False) -> float:
         """The merit as a score, 0 to 1; 0.5 is as likely a copy as not."""
@@ -177,8 +192,24 @@ def judge(
     found = replace(found, colour=colour, hue=hue)
     if turned or found.tilt > _TILT or hue > _HUE[0] or found.merit() < _CONVINCING:
         found = replace(found, fine=fine_agreement(first, second, inside, box))
+    if detail < _IN_PLACE and found.merit(turned=turned) > _IN_DOUBT:
+        found = replace(found, parallax=parallax(first, second, inside)[0])
     faithful = agreement > 0.95 and trimmed == 0.0 and solid == 0.0 and colour == 0.0
     return replace(found, plain=framed and faithful and tone_kept and colour_kept)
+
+
+def settle(frames: tuple[Grey, Grey], inward: Matrix) -> Matrix:
+    """Return the map, shape (2, 3), from the second frame to the first, moved to where most parts say that it lies."""
+    size_wh = frames[0].shape[1], frames[0].shape[0]
+    first, inside = frames[0].astype(np.float32), np.empty(frames[0].shape, dtype=np.uint8)
+    outward = inverse(inward)
+    for _ in range(_SETTLING):
+        cover(inside, frames[1].shape[0], frames[1].shape[1], outward)
+        _, drift = parallax(first, _laid_over(frames[1], outward, size_wh), inside)
+        if drift is None:
+            return inward
+        outward = outward @ drift
+    return inverse(outward)
 
 
 def _laid_over(frame: Grey, outward: Matrix, size_wh: tuple[int, int]) -> Plane:

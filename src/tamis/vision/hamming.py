@@ -14,6 +14,7 @@ import numpy as np
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from tamis.vision.compiled import compiled
 from tamis.vision.hashindex import BAND_BITS, BUCKETS
 
 #: Signatures that are compared before one looks whether any was near: these loops run on vector registers.
@@ -32,7 +33,7 @@ def _generate_popcount(_typing_context: Any, _value: Any) -> tuple[Any, Callable
 _popcount: Any = intrinsic(_generate_popcount)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _count_near(signature: np.uint64, known: NDArray[np.uint64], start: int, end: int, radius: np.uint64) -> np.uint64:
     """Number of signatures within the radius; without branches, so that several are compared at once."""
     count = np.uint64(0)
@@ -41,7 +42,7 @@ def _count_near(signature: np.uint64, known: NDArray[np.uint64], start: int, end
     return count
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def scan(
     queries: NDArray[np.uint64],
     known: NDArray[np.uint64],
@@ -71,7 +72,7 @@ def scan(
     return count, len(queries)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def sort_by_band(
     hashes: NDArray[np.uint64], band: int
 ) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint32]]:
@@ -93,7 +94,7 @@ def sort_by_band(
     return starts, ordered, order
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _found_before(difference: np.uint64, radii: NDArray[np.int64], band: int) -> bool:
     """Tell whether an earlier band finds this pair, so that each pair is reported once."""
     for earlier in range(band):
@@ -106,7 +107,7 @@ def _found_before(difference: np.uint64, radii: NDArray[np.int64], band: int) ->
 Buckets = tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint32]]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def join_buckets(
     left: Buckets,
     right: Buckets,
@@ -160,7 +161,7 @@ def join_buckets(
     return count, end
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def look_up(
     queries: NDArray[np.uint64],
     side: Buckets,
@@ -192,7 +193,7 @@ def look_up(
     return count, len(queries)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def expand(
     pairs: NDArray[np.int64], order: NDArray[np.int64], starts: NDArray[np.int64], found: NDArray[np.int64]
 ) -> int:

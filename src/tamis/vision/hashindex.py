@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 BAND_BITS = 16
 BUCKETS = 1 << BAND_BITS
 _BANDS = 64 // BAND_BITS
-#: What sorting a signature into a band and looking up a bucket take, in comparisons of a plain scan.
-_SORT_COST, _BUCKET_COST = 20, 8
+#: What sorting a signature into a band and looking up a bucket take, in comparisons of a plain scan; and how much
+#: dearer all is where queries come in no order, each to buckets that no cache holds.
+_SORT_COST, _BUCKET_COST, _UNORDERED = 20, 8, 4
 #: Signatures that an index sorts into bands: fewer are scanned as fast, more take too much memory (48 bytes each).
 _WORTH_BANDS, _MOST_BANDED = 50_000, 5_000_000
 #: Buckets that a thread takes at a time.
@@ -141,12 +142,13 @@ class HashIndex:
         queries, known = as_unsigned(hashes), self._hashes[: self._length]
         radii = _band_radii(_checked(radius))
         tail = len(queries) * (len(known) - self._banded)
-        looking = tail + len(queries) * sum(
+        looking = tail + _UNORDERED * len(queries) * sum(
             _patterns(one) * (_BUCKET_COST + self._banded / BUCKETS) for one in radii.tolist()
         )
-        plain = len(queries) * len(known)
-        if not self._bands or looking >= min(plain, _banded_cost(len(queries), len(known), radii, within=False)):
-            self._account(plain)
+        plain, banded = len(queries) * len(known), _banded_cost(len(queries), len(known), radii, within=False)
+        if not self._bands or looking >= min(plain, banded):
+            if plain <= banded:
+                self._account(plain)
             return _unpacked(_search(queries, known, radius, threads, within=False), queries, known)
         later = _scan_all(queries, known[self._banded :], radius, 1, within=False) + self._banded
         parts = [_look_up(queries, side, (radius, band), radii) for band, side in enumerate(self._bands)]
@@ -197,6 +199,9 @@ def _search(
     banded = _banded_cost(len(queries), len(known), radii, within=within)
     if plain <= banded:
         return _scan_all(queries, known, radius, _thread_count(threads, plain), within=within)
+    if not within and len(queries) > len(known):  # each signature of the first is compared with a run of the second
+        found = _join(known, queries, (radius, within), radii, _thread_count(threads, banded))
+        return ((found & 0xFFFFFFFF) << 32) | (found >> 32)
     return _join(queries, known, (radius, within), radii, _thread_count(threads, banded))
 
 

@@ -28,7 +28,8 @@ class Header:
     """What a file's header states.
 
     `mode` is Pillow's name of the stored colour mode; `width` and `height` are those of the upright picture;
-    `orientation` is EXIF's, 1 to 8, already taken into account.
+    `orientation` is EXIF's, 1 to 8, already taken into account. `one_scan` is False for a JPEG whose picture may be
+    spread over several scans.
     """
 
     format: str
@@ -36,6 +37,13 @@ class Header:
     width: int
     height: int
     orientation: int
+    one_scan: bool = True
+
+
+def check_bytes(size: int, limits: Limits) -> None:
+    """Raise Unreadable where a file has more bytes than the limits allow."""
+    if size > limits.max_bytes:
+        raise Unreadable(f"{size} bytes exceed the limit of {limits.max_bytes}")
 
 
 def probe(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Header:
@@ -44,21 +52,20 @@ def probe(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Header:
     Raises:
         Unreadable: no picture, a damaged header, or one beyond the limits.
     """
-    if len(data) > limits.max_bytes:
-        raise Unreadable(f"{len(data)} bytes exceed the limit of {limits.max_bytes}")
+    check_bytes(len(data), limits)
     name = format_of(data)
     if name == "JPEG":
         stated = read_jpeg_header(data)
         mode = _JPEG_MODES.get(stated.components)
         if mode is None:
             raise Unreadable(f"JPEG of {stated.components} components")
-        return _upright_header(name, mode, (stated.width, stated.height), stated.orientation, limits)
+        return _upright_header(name, mode, (stated.width, stated.height), stated.orientation, limits, stated.one_scan)
     if name == "WEBP":
         # Pillow's WebP reader takes memory for the whole canvas as soon as it is opened.
         _check_size(*read_webp_size(data), limits)
-    from tamis.vision.decode import read_pillow_header  # noqa: PLC0415 - most pictures need none of the decoders
+    from tamis.vision import pillow  # noqa: PLC0415 - most pictures need none of it
 
-    mode, stored_wh, orientation = read_pillow_header(name, data)
+    mode, stored_wh, orientation = pillow.read_header(name, data)
     return _upright_header(name, mode, stored_wh, orientation, limits)
 
 
@@ -87,7 +94,9 @@ def _check_size(width: int, height: int, limits: Limits) -> None:
         raise Unreadable(f"{width}x{height} pixels exceed the limit of {limits.max_side} a side")
 
 
-def _upright_header(name: str, mode: str, stored_wh: tuple[int, int], orientation: int, limits: Limits) -> Header:
+def _upright_header(
+    name: str, mode: str, stored_wh: tuple[int, int], orientation: int, limits: Limits, one_scan: bool = True
+) -> Header:
     width, height = stored_wh if orientation <= 4 else stored_wh[::-1]
     _check_size(width, height, limits)
-    return Header(name, mode, width, height, orientation)
+    return Header(name, mode, width, height, orientation, one_scan)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
+
+from tamis.vision.compiled import compiled
 
 #: Side of the cells whose means are compared, in pixels of the chroma.
 _CELL = 2
@@ -35,7 +36,7 @@ _BANNER = 0.17
 _TRACE = 6
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@compiled
 def compare_hues(chromas: Any, lumas: Any, outward: Any, inside: Any, box: Any) -> Any:
     """Return the share of the coloured cells that differ, 0 to 1, the mean difference, and whether nothing changed.
 
@@ -63,7 +64,7 @@ def compare_hues(chromas: Any, lumas: Any, outward: Any, inside: Any, box: Any) 
     return max(there[0], back[0]), max(there[1], back[1]), unchanged
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@compiled
 def _cells(chromas: Any, lumas: Any, outward: Any, inside: Any, box: Any) -> Any:
     """Return of each cell that is covered the chroma of both pictures and their brightness, 0 to 1, shape (n, 6)."""
     first, second = chromas
@@ -110,7 +111,7 @@ def _cells(chromas: Any, lumas: Any, outward: Any, inside: Any, box: Any) -> Any
     return cells[:count]
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@compiled
 def _unchanged(cells: Any) -> Any:
     """Tell whether the mean chroma and its spread are the same."""
     means, spreads = np.zeros(4), np.zeros(2)
@@ -124,7 +125,7 @@ def _unchanged(cells: Any) -> Any:
     return shift < 5.0 and abs(spreads[0] - spreads[1]) < 1.0 + 0.2 * max(spreads[0], spreads[1])
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@compiled
 def _grey_gap(cells: Any) -> Any:
     """Tell, 0 to 1, how far a grey picture is from the grey version of another.
 
@@ -147,7 +148,7 @@ def _grey_gap(cells: Any) -> Any:
     return min(max((np.median(gaps[1, : counts[1]]) - low) / (high - low), 0.0), 1.0)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@compiled
 def _misfit(cells: Any, ours: int, theirs: int) -> Any:
     """Fit one chroma to the other; return the share of coloured cells left out, and the mean difference."""
     gain, tints = 1.0, np.zeros(2)

@@ -10,9 +10,10 @@ from __future__ import annotations
 from functools import lru_cache
 
 import cv2
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from tamis.vision.compiled import compiled
 
 #: Sinc lobes on each side of the centre (C. E. Duchon, 1979).
 _LOBES = 3
@@ -58,7 +59,7 @@ def _weights(entered: int, left: int) -> tuple[NDArray[np.int64], NDArray[np.int
     return first, (np.floor(np.abs(whole) + 0.5) * np.sign(whole)).astype(np.int32)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _weigh(
     rows: NDArray[np.uint8], first: NDArray[np.int64], weights: NDArray[np.int32], out: NDArray[np.uint8]
 ) -> None:

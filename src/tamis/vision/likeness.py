@@ -1,16 +1,18 @@
 """Compiled comparison of a picture with another one that was laid over it, pixel on pixel.
 
 Windows of local correlation are taken on every second row. Arrays are named alike everywhere: `inside` marks the pixels
-that both pictures cover, `texture` those with something around them to correlate (`TEXTURED`, `FAINT`), `correlation`
-holds two planes, of what is textured and of what is faint, and `hot` marks what differs in brightness.
+that both pictures cover, `texture` those with something around them to correlate (`TEXTURED`, `FAINT`, and `SHARED`
+where both pictures have some of the latter), `correlation` holds two planes, of what is textured and of what is faint,
+and `hot` marks what differs in brightness.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
+
+from tamis.vision.compiled import compiled
 
 #: Half the side of the square windows of local correlation, 9 pixels.
 _REACH = 4
@@ -24,9 +26,19 @@ _FAINT = (4.0, 400.0)
 #: The same for what is left of the finest detail alone.
 _FINE_FLOOR = 1.0
 _FINE_TEXTURE = 2.0
-TEXTURED, FAINT = 1, 2
+TEXTURED, FAINT, SHARED = 1, 2, 4
+#: Variance from which a window of the fainter picture has some texture, and least number of windows where both have:
+#: noise, lettering on a plain ground and strong compression leave texture in one picture alone.
+_FAINTER = 2.0
+_MIN_SHARED = 100
+#: By how much these correlate better than faint windows at large do; two wallets of one shape fall short by that.
+_SHARED_SURPLUS = 0.05
 #: Difference, in standard deviations of the picture, that counts.
 _HOT = 0.45
+#: Where at least so much of the area differs in brightness, and yet as large a share of textured windows agrees, a lens
+#: or a filter may have darkened the corners; the share of what differs that may remain once that is fitted, and by
+#: which share of the usual difference that is told: a thing in the middle in another shade is not fitted as closely.
+_SHADED, _SHADED_AGREEMENT, _UNSHADED, _CLOSELY = 0.02, 0.9, 0.1, 0.4
 #: Share of a side that a banner or frame may take.
 _BAND_LIMIT = 0.2
 _BINS = 256
@@ -34,7 +46,7 @@ _BINS = 256
 _MIN_WINDOWS = 40
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@compiled
 def cover(inside: Any, rows: int, columns: int, outward: Any) -> Any:
     """Mark the pixels that the map sends into a picture of so many rows and columns; return their number."""
     height, width = inside.shape
@@ -53,7 +65,7 @@ def cover(inside: Any, rows: int, columns: int, outward: Any) -> Any:
     return covered
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@compiled
 def _slide(first: Any, second: Any, sums: Any, row: int, sign: float) -> None:
     """Add a row to the sums of each column, or take it away: both pictures, their squares, their product."""
     weight = np.float32(sign)
@@ -66,7 +78,7 @@ def _slide(first: Any, second: Any, sums: Any, row: int, sign: float) -> None:
         sums[4, x + _REACH] += a * second[row, x]
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@compiled
 def _moments(first: Any, second: Any, moments: Any) -> None:
     """Covariance and both variances of the window around each pixel of the even rows, shape (3, h, w)."""
     height, width = first.shape
@@ -100,7 +112,7 @@ def _moments(first: Any, second: Any, moments: Any) -> None:
             moments[2, y, x] = max(totals[3, x] - b * b, np.float32(0))
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@compiled
 def correlate(first: Any, second: Any, inside: Any, correlation: Any, texture: Any) -> bool:
     """Correlate two grey pictures; tell whether enough agrees that leaving out bands could make a copy of it.
 
@@ -116,6 +128,7 @@ def correlate(first: Any, second: Any, inside: Any, correlation: Any, texture: A
     _moments(first, second, moments)
     floor, faint_floor = np.float32(_VARIANCE_FLOOR), np.float32(_FAINT_FLOOR)
     low, high, least = np.float32(_FAINT[0]), np.float32(_FAINT[1]), np.float32(_TEXTURE)
+    fainter = np.float32(_FAINTER)
     agreeing = textured = 0
     for y in range(0, height, 2):
         above, below = max(y - 2, 0), min(y + 2, height - 1)
@@ -124,7 +137,9 @@ def correlate(first: Any, second: Any, inside: Any, correlation: Any, texture: A
             most = max(a, b)
             correlation[0, y, x] = both / np.sqrt((a + floor) * (b + floor))
             correlation[1, y, x] = both / np.sqrt((a + faint_floor) * (b + faint_floor))
-            texture[y, x] = np.uint8(most > least) + np.uint8(2) * np.uint8((most > low) & (most < high))
+            faint = np.uint8((most > low) & (most < high))
+            shared = faint & np.uint8(min(a, b) > fainter)
+            texture[y, x] = np.uint8(most > least) + np.uint8(FAINT) * faint + np.uint8(SHARED) * shared
         for x in range(width):
             edge = inside[above, x] & inside[below, x] & inside[y, max(x - 2, 0)] & inside[y, min(x + 2, width - 1)]
             texture[y, x] *= edge & inside[y, x]
@@ -134,19 +149,21 @@ def correlate(first: Any, second: Any, inside: Any, correlation: Any, texture: A
     return agreeing >= 0.3 * textured
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@compiled
 def compare_tones(first: Any, second: Any, inside: Any, correlation: Any, texture: Any, hot: Any) -> Any:
     """Fit contrast and brightness, mark what differs after that, and tell whether the fit is no change.
 
-    The fit rests on what agrees, so that a banner does not bend it, or on everything when too little agrees.
+    The fit rests on what agrees, so that a banner does not bend it, or on everything when too little agrees. A small
+    thing on a plain ground has little texture, and yet enough.
     """
     height, width = first.shape
-    agreeing = covered = 0
+    agreeing = textured = covered = 0
     for y in range(0, height, 2):
         for x in range(width):
             covered += inside[y, x]
+            textured += texture[y, x] & TEXTURED
             agreeing += (texture[y, x] & TEXTURED) & (correlation[0, y, x] > 0.5)
-    everything = agreeing <= 0.2 * covered
+    everything = agreeing <= max(0.4 * textured, _MIN_WINDOWS)
     count = a = b = aa = bb = ab = all_a = all_aa = 0.0
     plain, fitted = np.zeros(2 * _BINS, np.int64), np.zeros(16 * _BINS, np.int64)
     for y in range(0, height, 2):
@@ -172,13 +189,86 @@ def compare_tones(first: Any, second: Any, inside: Any, correlation: Any, textur
     offset = np.float32((_median_bin(fitted) + 0.5) / 4 - 2 * _BINS)
     deviation = np.sqrt(max(all_aa / covered - (all_a / covered) ** 2, 0.0))
     step = np.float32(_HOT * max(deviation, 12.0))
-    for y in range(height):
-        for x in range(width):
-            hot[y, x] = inside[y, x] & (abs(first[y, x] - gain * second[y, x] - offset) > step)
+    plainly = np.array((gain, np.float32(0), np.float32(0), offset), np.float32)
+    warm = _mark_hot(first, second, inside, plainly, step, hot)
+    may_be_shaded = warm > 2 * _SHADED * covered and agreeing > _SHADED_AGREEMENT * textured and not everything
+    if may_be_shaded and _mark_unshaded(first, second, inside, step, hot, warm):
+        return False
     return abs(gain - 1.0) < 0.08 and abs(_median_bin(plain) + 0.5 - _BINS) < 4.0
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@compiled
+def _mark_unshaded(first: Any, second: Any, inside: Any, step: Any, hot: Any, warm: int) -> bool:
+    """Mark what differs by more than a step where the corners were darkened, if that explains nearly all that differs.
+
+    `warm` pixels differ if they were not. Tells whether that is so, and leaves the marks as they are if not.
+    """
+    fit, trial = _fit_shade(first, second, inside), np.empty(hot.shape, np.uint8)
+    if _mark_hot(first, second, inside, fit, step * np.float32(_CLOSELY), trial) >= _UNSHADED * warm:
+        return False
+    _mark_hot(first, second, inside, fit, step, hot)
+    return True
+
+
+@compiled
+def _mark_hot(first: Any, second: Any, inside: Any, fit: Any, step: Any, hot: Any) -> int:
+    """Mark the pixels that differ by more than a step once tones are fitted; return their number.
+
+    With p the brightness of the second, and r 0 in the middle of the picture and 1 at the middles of its sides, that of
+    the first is fitted by p, p r^2, p r^4 and 1; `fit` holds the four factors.
+    """
+    height, width = first.shape
+    warm = 0
+    for y in range(height):
+        down = _from_middle(y, height)
+        for x in range(width):
+            across = _from_middle(x, width)
+            square = across * across + down * down
+            expected = second[y, x] * (fit[0] + square * (fit[1] + square * fit[2])) + fit[3]
+            hot[y, x] = inside[y, x] & (abs(first[y, x] - expected) > step)
+            warm += hot[y, x]
+    return warm
+
+
+@compiled
+def _from_middle(place: int, length: int) -> Any:
+    """Where a pixel lies along a side, from -1 to 1."""
+    return np.float32(2 * place + 1 - length) / np.float32(length)
+
+
+@compiled
+def _fit_shade(first: Any, second: Any, inside: Any) -> Any:
+    """Return the four factors of `_mark_hot` that fit best, by least squares, float32."""
+    height, width = first.shape
+    system, terms = np.zeros((4, 5)), np.ones(5)
+    for y in range(0, height, 2):
+        down = _from_middle(y, height)
+        for x in range(0, width, 2):
+            across = _from_middle(x, width)
+            square = across * across + down * down
+            terms[0], terms[4] = second[y, x], first[y, x]
+            terms[1] = terms[0] * square
+            terms[2] = terms[1] * square
+            for row in range(4):
+                for column in range(row, 5):
+                    system[row, column] += inside[y, x] * terms[row] * terms[column]
+    for row in range(4):
+        system[row, row] += 1e-3
+        for column in range(row):
+            system[row, column] = system[column, row]
+    for pivot in range(4):
+        for row in range(pivot + 1, 4):
+            system[row] -= system[pivot] * (system[row, pivot] / system[pivot, pivot])
+    fit = np.zeros(4, np.float32)
+    for row in range(3, -1, -1):
+        rest = system[row, 4]
+        for column in range(row + 1, 4):
+            rest -= system[row, column] * fit[column]
+        fit[row] = rest / system[row, row]
+    return fit
+
+
+@compiled
 def _median_bin(histogram: Any) -> int:
     half, total = histogram.sum() / 2, 0
     for place in range(len(histogram)):
@@ -188,7 +278,7 @@ def _median_bin(histogram: Any) -> int:
     return 0
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@compiled
 def without_bands(inside: Any, correlation: Any, texture: Any, hot: Any) -> Any:
     """Return top, bottom, left and right of what remains without bands along the edges that mostly differ."""
     height, width = inside.shape
@@ -208,7 +298,7 @@ def without_bands(inside: Any, correlation: Any, texture: Any, hot: Any) -> Any:
     return top, bottom, left, right
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@compiled
 def _longest_surplus(lines: Any, limit: int) -> int:
     """Number of leading lines whose summed surplus is largest; none unless it is worth a line."""
     total, most, best = 0.0, 1.0, 0
@@ -219,16 +309,17 @@ def _longest_surplus(lines: Any, limit: int) -> int:
     return best
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@compiled
 def summarise(inside: Any, correlation: Any, texture: Any, hot: Any, box: Any) -> Any:
     """Return of a box (top, bottom, left, right) what its windows say.
 
-    They are the share that agrees, the median correlation, the mean correlation of the faint ones (1 where they are too
-    few), the textured windows, the pixels covered, and those that are hot. Counts are of all rows.
+    They are the share that agrees, the median correlation, the mean correlation of the faint ones (of those alone that
+    are faint in both pictures, if there are enough; 1 where all are too few), the textured windows, the pixels covered,
+    and those that are hot. Counts are of all rows.
     """
     top, bottom, left, right = box
-    agreeing = textured = faint = kept = warm = 0
-    total = np.float32(0)
+    agreeing = textured = faint = shared = kept = warm = 0
+    total = shared_total = np.float32(0)
     bins = np.zeros(1000, np.int64)
     for y in range(top, bottom):
         for x in range(left, right):
@@ -244,11 +335,16 @@ def summarise(inside: Any, correlation: Any, texture: Any, hot: Any, box: Any) -
             if texture[y, x] & FAINT:
                 faint += 1
                 total += correlation[1, y, x]
+            if texture[y, x] & SHARED:
+                shared += 1
+                shared_total += correlation[1, y, x]
     mean = total / faint if faint > _MIN_WINDOWS else 1.0
+    if shared >= _MIN_SHARED:
+        mean = shared_total / shared - _SHARED_SURPLUS
     return agreeing / max(textured, 1), (_median_bin(bins) + 0.5) / 500 - 1, mean, 2 * textured, kept, warm
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@compiled
 def fine_agreement(first: Any, second: Any, inside: Any, box: Any) -> float:
     """Return the share of windows whose finest detail correlates beyond one half, among those that have any.
 

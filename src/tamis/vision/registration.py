@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from tamis.vision.compiled import compiled
 from tamis.vision.signatures import COARSE, FINE
 
 #: Side of the square on which the map of a pair that agrees is refined, and its steps.
@@ -24,14 +24,12 @@ CLOSE_SIDE = 80
 _CLOSE_STEPS = 2
 #: Agreement on that square below which two pictures are nothing to each other.
 _CLOSE_FLOOR = 0.5
-#: Steps at the coarse and at the fine scale between two looks at the result.
-_COARSE_STEPS = (0, 2, 3, 3)
-_FINE_STEPS = (0, 2, 2)
-#: Agreement below which a pair is given up, at each look: one copy in five hundred falls short of it.
-_COARSE_FLOORS = (0.42, 0.57, 0.66, 0.69)
-_FINE_FLOORS = (0.52, 0.6, 0.635)
+#: Looks at the coarse and at the fine scale: steps before each, and the agreement below which a pair is given up; one
+#: copy in five hundred falls short of it.
+_COARSE_LOOKS = np.array(((0, 0.42), (2, 0.58), (3, 0.66), (3, 0.7)))
+_FINE_LOOKS = np.array(((0, 0.52), (2, 0.6), (2, 0.64)))
 #: Agreement from which a pair deserves a closer look.
-AGREEMENT = _FINE_FLOORS[-1]
+AGREEMENT = float(_FINE_LOOKS[-1, 1])
 #: Enlargement, as a ratio of areas, from which less agreement will do at the fine scale, and how much less: a fine
 #: pattern comes out otherwise in a picture that is half as small again.
 _ENLARGED, _RELIEF = 1.3, 0.06
@@ -44,6 +42,9 @@ _WINDOW = 5
 _TEXTURE = 20.0
 _VARIANCE_FLOOR = 6.0
 _MIN_WINDOWS = 20.0
+#: Share of the height that a banner may take, and the mean correlation below which rows of windows belong to one.
+_BAND_LIMIT = 0.2
+_BAND_AGREEMENT = 0.4
 
 
 def register(
@@ -59,13 +60,13 @@ def register(
         maps: rough maps, shape (n, 6).
     """
     agreements = np.zeros(len(pairs))
-    _register(glances, pairs, maps, agreements)
+    register_pairs(glances, pairs, maps, agreements)
     return agreements
 
 
 def refine_closely(first: NDArray[np.uint8], second: NDArray[np.uint8], unit_map: NDArray[np.float64]) -> bool:
     """Refine a map in place on squares of `CLOSE_SIDE`, raveled; tell whether the two agree at all there."""
-    return bool(_refine_closely(first, second, unit_map))
+    return bool(refine_pair(first, second, unit_map))
 
 
 def inverse_map(unit_map: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -76,40 +77,52 @@ def inverse_map(unit_map: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.array((a, b, -a * u - b * v, c, d, -c * u - d * v))
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _refine_closely(first: Any, second: Any, matrix: Any) -> bool:
-    planes = np.empty((4, CLOSE_SIDE * CLOSE_SIDE), np.float32)
-    if _agreement(first, second, CLOSE_SIDE, matrix, planes) < _CLOSE_FLOOR:
+@compiled
+def refine_pair(first: Any, second: Any, matrix: Any) -> bool:
+    """What `refine_closely` compiles to."""
+    planes, span = np.empty((4, CLOSE_SIDE * CLOSE_SIDE), np.float32), np.array((0, CLOSE_SIDE))
+    if _agreement(first, second, CLOSE_SIDE, matrix, planes, span) < _CLOSE_FLOOR:
         return False
-    _refine(first, second, CLOSE_SIDE, matrix, planes, _CLOSE_STEPS)
+    _refine(first, second, CLOSE_SIDE, matrix, planes, span, _CLOSE_STEPS)
     return True
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _register(glances: Any, pairs: Any, maps: Any, agreements: Any) -> None:
+@compiled
+def register_pairs(glances: Any, pairs: Any, maps: Any, agreements: Any) -> None:
+    """What `register` compiles to."""
     planes = np.empty((4, FINE * FINE), np.float32)
     border = COARSE * COARSE
     for pair in range(len(pairs)):
         first, second, matrix = glances[pairs[pair, 0]], glances[pairs[pair, 1]], maps[pair]
-        coarse = first[:border], second[:border]
         relief = _RELIEF if abs(matrix[0] * matrix[4] - matrix[1] * matrix[3]) > _ENLARGED else 0.0
-        found = np.float32(1)
-        for look in range(len(_COARSE_STEPS)):
-            _refine(coarse[0], coarse[1], COARSE, matrix, planes, _COARSE_STEPS[look])
-            found = np.float32(_agreement(coarse[0], coarse[1], COARSE, matrix, planes))
-            if found < _COARSE_FLOORS[look]:
-                break
-        if found < _COARSE_FLOORS[-1]:
-            continue
-        for look in range(len(_FINE_STEPS)):
-            _refine(first[border:], second[border:], FINE, matrix, planes, _FINE_STEPS[look])
-            found = np.float32(_agreement(first[border:], second[border:], FINE, matrix, planes))
-            if found < _FINE_FLOORS[look] - relief:
-                break
-        agreements[pair] = found + relief if found >= _FINE_FLOORS[-1] - relief else 0.0
+        coarse, fine = (first[:border], second[:border]), (first[border:], second[border:])
+        if _approach(coarse, COARSE, matrix, planes, _COARSE_LOOKS, 0.0):
+            found = _approach(fine, FINE, matrix, planes, _FINE_LOOKS, relief)
+            agreements[pair] = found + relief if found else 0.0
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@compiled
+def _approach(squares: Any, side: int, matrix: Any, planes: Any, looks: Any, relief: float) -> Any:
+    """Refine a map in place, look by look; return the agreement that it comes to, 0 where it falls below a floor.
+
+    `looks` holds the steps before each look and its floor. A map that agrees less after its steps is put back, and goes
+    no further.
+    """
+    first, second = squares
+    span, before, reached = np.array((0, side)), matrix.copy(), np.float32(0)
+    for look in range(len(looks)):
+        _refine(first, second, side, matrix, planes, span, int(looks[look, 0]))
+        found = _agreement(first, second, side, matrix, planes, span)
+        if found < reached:
+            matrix[:] = before
+            return reached if reached >= looks[-1, 1] - relief else np.float32(0)
+        if found < looks[look, 1] - relief:
+            return np.float32(0)
+        before[:], reached = matrix, found
+    return reached
+
+
+@compiled
 def _warp(source: Any, side: int, matrix: Any, planes: Any) -> int:
     """Sample a square where the map sends the pixels of another; return how many lie within.
 
@@ -143,11 +156,11 @@ def _warp(source: Any, side: int, matrix: Any, planes: Any) -> int:
     return count
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _moments(target: Any, planes: Any, length: int) -> Any:
-    """Means and reciprocal deviations of a square and of what was sampled for it."""
+@compiled
+def _moments(target: Any, planes: Any, start: int, end: int) -> Any:
+    """Means and reciprocal deviations of a stretch of a square and of what was sampled for it."""
     total = first_sum = second_sum = first_square = second_square = np.float32(0)
-    for place in range(length):
+    for place in range(start, end):
         inside, second = planes[3, place], planes[0, place] * planes[3, place]
         first = np.float32(target[place]) * inside
         total += inside
@@ -163,22 +176,24 @@ def _moments(target: Any, planes: Any, length: int) -> Any:
     return np.float32(first_mean), np.float32(second_mean), np.float32(first_scale), np.float32(second_scale)
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _refine(target: Any, source: Any, side: int, matrix: Any, planes: Any, steps: int) -> None:
-    """Refine a map in place by so many steps, or leave it where the two hardly overlap."""
-    length = side * side
+@compiled
+def _refine(target: Any, source: Any, side: int, matrix: Any, planes: Any, span: Any, steps: int) -> None:
+    """Refine a map in place by so many steps over a span of rows, or leave it where the two hardly overlap.
+
+    `planes` holds what `_warp` sampled by this map, as `_agreement` leaves it.
+    """
     sums = np.empty(27, np.float32)
-    for _ in range(steps):
-        if _warp(source, side, matrix, planes) < _MIN_COVERED * length:
+    for step in range(steps):
+        if step and _warp(source, side, matrix, planes) < _MIN_COVERED * side * side:
             return
-        means = _moments(target, planes, length)
+        means = _moments(target, planes, span[0] * side, span[1] * side)
         sums[:] = 0
-        for row in range(side):
+        for row in range(span[0], span[1]):
             _add_row(target, planes, means, sums, row, side)
-        _step(sums, matrix, np.float64(length))
+        _step(sums, matrix, np.float64(side * (span[1] - span[0])))
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@compiled
 def _add_row(target: Any, planes: Any, means: Any, sums: Any, row: int, side: int) -> None:
     """Add a row's share to the normal equations.
 
@@ -223,7 +238,7 @@ def _add_row(target: Any, planes: Any, means: Any, sums: Any, row: int, side: in
         sums[entry] += upper[entry]
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+@compiled
 def _step(sums: Any, matrix: Any, length: float) -> None:
     """Solve the damped normal equations, given their upper triangle with the right side, and move the map."""
     system = np.empty((6, 7))
@@ -250,23 +265,50 @@ def _step(sums: Any, matrix: Any, length: float) -> None:
         matrix[half + 2] += system[half + 2, 6] - 0.5 * (system[half, 6] + system[half + 1, 6])
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _agreement(target: Any, source: Any, side: int, matrix: Any, planes: Any) -> Any:
-    """Mean correlation of the windows that have texture."""
-    length = side * side
-    if _warp(source, side, matrix, planes) < _MIN_COVERED * length:
-        return 0.0
+@compiled
+def _agreement(target: Any, source: Any, side: int, matrix: Any, planes: Any, span: Any) -> Any:
+    """Mean correlation of the windows that have texture, less what lies in bands at the top or bottom.
+
+    `span` becomes the first row and the one behind the last that remain. A banner has more texture than a thing on a
+    plain ground has, and would draw the map to itself.
+    """
+    if _warp(source, side, matrix, planes) < _MIN_COVERED * side * side:
+        return np.float32(0)
+    windows = side - _WINDOW + 1
+    totals, counts = np.zeros(windows, np.float32), np.zeros(windows, np.float32)
+    _correlate_rows(target, side, planes, totals, counts)
+    limit = int(_BAND_LIMIT * side)
+    span[0] = _band(totals, counts, limit)
+    span[1] = side - _band(totals[::-1], counts[::-1], limit)
+    rows = slice(span[0], span[1] - _WINDOW + 1)
+    return totals[rows].sum() / max(counts[rows].sum(), np.float32(_MIN_WINDOWS))
+
+
+@compiled
+def _band(totals: Any, counts: Any, limit: int) -> int:
+    """Number of leading rows, up to a limit, whose windows fall short of `_BAND_AGREEMENT` by most in all."""
+    short, most, best = np.float32(0), np.float32(0), 0
+    for row in range(limit):
+        short += np.float32(_BAND_AGREEMENT) * counts[row] - totals[row]
+        if short > most:
+            most, best = short, row + 1
+    return best
+
+
+@compiled
+def _correlate_rows(target: Any, side: int, planes: Any, totals: Any, counts: Any) -> None:
+    """Sum up the correlations of the windows with texture, and count them, of each row of windows."""
     # Of each column the sums over the rows of a window: both pictures, their squares, their product, pixels within.
-    columns = np.zeros((6, side), np.float32)
-    area, floor = np.float32(_WINDOW * _WINDOW), np.float32(_VARIANCE_FLOOR)
-    total = textured = np.float32(0)
+    columns, windows = np.zeros((6, side), np.float32), np.empty((6, side), np.float32)
+    pairs, fours = np.empty(side, np.float32), np.empty(side, np.float32)
+    share, floor, least = np.float32(1 / _WINDOW**2), np.float32(_VARIANCE_FLOOR), np.float32(_TEXTURE)
     for row in range(side):
         for sign in (1, -1):
             if sign < 0 and row < _WINDOW:
                 continue
-            start = row * side if sign > 0 else (row - _WINDOW) * side
+            start, weight = row * side if sign > 0 else (row - _WINDOW) * side, np.float32(sign)
             for column in range(side):
-                inside = planes[3, start + column] * sign
+                inside = planes[3, start + column] * weight
                 first, second = np.float32(target[start + column]), planes[0, start + column]
                 columns[0, column] += first * inside
                 columns[1, column] += second * inside
@@ -276,18 +318,20 @@ def _agreement(target: Any, source: Any, side: int, matrix: Any, planes: Any) ->
                 columns[5, column] += inside
         if row < _WINDOW - 1:
             continue
+        for plane in range(6):
+            sums = columns[plane]
+            for left in range(side - 1):
+                pairs[left] = sums[left] + sums[left + 1]
+            for left in range(side - 3):
+                fours[left] = pairs[left] + pairs[left + 2]
+            for left in range(side - 4):
+                windows[plane, left] = (fours[left] + sums[left + 4]) * share
+        total = textured = np.float32(0)
         for left in range(side - _WINDOW + 1):
-            a = b = aa = bb = ab = inside = np.float32(0)
-            for column in range(left, left + _WINDOW):
-                a += columns[0, column]
-                b += columns[1, column]
-                aa += columns[2, column]
-                bb += columns[3, column]
-                ab += columns[4, column]
-                inside += columns[5, column]
-            first = max((aa - a * a / area) / area, np.float32(0))
-            second = max((bb - b * b / area) / area, np.float32(0))
-            if inside > area - 1 and max(first, second) > np.float32(_TEXTURE):
-                textured += 1
-                total += (ab - a * b / area) / area / np.sqrt((first + floor) * (second + floor))
-    return total / max(textured, np.float32(_MIN_WINDOWS))
+            a, b, inside = windows[0, left], windows[1, left], windows[5, left]
+            first = max(windows[2, left] - a * a, np.float32(0))
+            second = max(windows[3, left] - b * b, np.float32(0))
+            counted = np.float32((inside > np.float32(0.99)) & (max(first, second) > least))
+            textured += counted
+            total += counted * (windows[4, left] - a * b) / np.sqrt((first + floor) * (second + floor))
+        totals[row - _WINDOW + 1], counts[row - _WINDOW + 1] = total, textured

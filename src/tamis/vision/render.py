@@ -165,15 +165,6 @@ def _rendered(
     return encode(_on_ground(_shaped(part, target, rendering), alpha, rendering), rendering.format, rendering.quality)
 
 
-def thumbnail(data: bytes, side: int, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
-    """Return a JPEG of the whole picture whose longer side is at most `side` pixels.
-
-    Raises:
-        Unreadable: no picture, damaged, or beyond the limits.
-    """
-    return render_crop(data, None, Rendering((side, side), quality=85), limits=limits)
-
-
 def encode(image: NDArray[np.uint8], output: OutputFormat, quality: int = 92) -> bytes:
     """Return the bytes of a picture without metadata; uint8 (h, w, 3) RGB, (h, w, 4) RGBA, not as JPEG, or (h, w, 1).
 

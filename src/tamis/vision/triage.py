@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tamis.config import UNREACHABLE
 from tamis.errors import UserError
 from tamis.vision.card import ModelCard
 
@@ -158,8 +159,8 @@ class Triage:
 
     @property
     def keep_from(self) -> float:
-        """The threshold; 1, which hardly any probability reaches, where nothing may be kept."""
-        return self.keep.threshold if self.keep else 1.0
+        """The threshold; one that no probability reaches where nothing may be kept."""
+        return self.keep.threshold if self.keep else UNREACHABLE
 
     @property
     def supported(self) -> bool:
@@ -221,7 +222,7 @@ def triage(scores: Scores, precision: float, *, surely: bool = False) -> Triage:
     """
     found = cuts(scores)
     keep = _choose(scores, found, precision, surely=surely)
-    below = min(_reject(scores, precision, surely=surely), keep.threshold if keep else inf)
+    below = _reject(scores, precision, keep, surely=surely)
     total = int(scores.wanted.sum())
     promised = promise(*scores.from_(keep.threshold)) if keep else 0.0
     return Triage(
@@ -265,10 +266,13 @@ def _choose(scores: Scores, found: Sequence[Cut], precision: float, *, surely: b
     return chosen
 
 
-def _reject(scores: Scores, precision: float, *, surely: bool) -> float:
-    """The threshold below which samples are rejected; 0 where none are."""
+def _reject(scores: Scores, precision: float, keep: Cut | None, *, surely: bool) -> float:
+    """The threshold below which samples are rejected, none that is kept; 0 where none are."""
     turned, total = scores.turned(), int(scores.wanted.sum())
-    fitting = [cut for cut in cuts(turned) if cut.kept - cut.right <= (1 - precision) * total]
+    kept_to = 1 - keep.threshold if keep else -inf
+    fitting = [
+        cut for cut in cuts(turned) if cut.threshold > kept_to and cut.kept - cut.right <= (1 - precision) * total
+    ]
     chosen = _choose(turned, fitting, precision, surely=surely)
     if chosen is None:
         return 0.0

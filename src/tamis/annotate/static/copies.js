@@ -143,6 +143,7 @@ function sideOf(side, second) {
         ? h("a", { class: "name", href: `/items/${side.item}`, title: side.title }, side.title || "untitled")
         : h("span", { class: "name soft" }, "no item"),
       h("span", { class: "grow" }),
+      side.keeper ? h("span", { class: "stays", title: "of its cluster this one is kept" }, "stays") : null,
       width ? h("span", { class: "soft number" }, `${number(width)} × ${number(height)}`) : null,
       h("span", { class: "soft number" }, `${number(Math.max(1, Math.round(side.bytes / 1000)))} kB`),
     ),
