@@ -116,7 +116,7 @@ def relate(
         facts_of: returns what keepers are chosen by, for an input.
         load: returns the small picture of an id.
     """
-    from tamis.vision.clusters import Clustering, cluster  # noqa: PLC0415 - OpenCV and numba load on use
+    from tamis.vision.clusters import Clustering, cluster  # noqa: PLC0415 - OpenCV loads on use
     from tamis.vision.duplicates import find_relations  # noqa: PLC0415
     from tamis.vision.proposals import Search  # noqa: PLC0415
 

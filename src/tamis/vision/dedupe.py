@@ -39,7 +39,6 @@ from tamis.vision.inspect import (
 from tamis.vision.keepers import Facts, facts_of
 from tamis.vision.picturefiles import picture_files, read_picture
 from tamis.vision.proposals import Search, find_candidates
-from tamis.vision.registration import refine_pair
 
 #: Called with the step, how much of it is done, and how much there is.
 Progress = Callable[[str, int, int], None]
@@ -301,7 +300,7 @@ def _verify_all(
     tasks = [(task, _paths_of(task, paths)) for task in by_pair(in_blocks(candidates), _PAIRS_PER_TASK)]
     with ExitStack() as stack:
         workers = settings.processes or os.cpu_count() or 1
-        if workers > 1 and len(candidates) >= _WORTH_PROCESSES and can_keep(refine_pair):
+        if workers > 1 and len(candidates) >= _WORTH_PROCESSES and can_keep():
             pool = stack.enter_context(_processes(workers))
         for (task, _), found in zip(tasks, pool.map(verify, tasks), strict=True):
             relations += found

@@ -23,6 +23,7 @@ from tamis.vision.compiled import warm_up
 from tamis.vision.copies import Orientation, Picture, Verdict, unit_turn, verify
 from tamis.vision.proposals import DEFAULT_SEARCH, Proposals, Search, Told, find_candidates
 from tamis.vision.quality import to_luma, to_reference
+from tamis.vision.registration import AGREEMENT, register
 from tamis.vision.signatures import (
     WINDOWS,
     part_phashes,
@@ -163,9 +164,6 @@ def screen(proposals: Proposals, glance: Callable[[int], NDArray[np.uint8]], thr
 
     `glance` returns that of an id (`signatures.glance`), and is asked for each once.
     """
-    # Compiled code, which takes half a second to load.
-    from tamis.vision.registration import AGREEMENT, register  # noqa: PLC0415
-
     ids, rows = np.unique(proposals.pairs, return_inverse=True)
     if not len(ids):
         return []

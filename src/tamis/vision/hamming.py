@@ -6,31 +6,19 @@ full and say where to go on.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-import numba
 import numpy as np
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from tamis.vision.compiled import compiled
-from tamis.vision.hashindex import BAND_BITS, BUCKETS
+from tamis.vision.compiled import Array, compiled, native, popcount
 
+Buckets = tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint32]]
+_HASHES, _NUMBERS = Array(np.uint64, 1), Array(np.int64, 1)
+_BUCKETS = (_NUMBERS, _HASHES, Array(np.uint32, 1))
+#: Bits of a band, and the values that they can have.
+BAND_BITS = 16
+BUCKETS = 1 << BAND_BITS
 #: Signatures that are compared before one looks whether any was near: these loops run on vector registers.
 _BLOCK = 256
-
-
-def _generate_popcount(_typing_context: Any, _value: Any) -> tuple[Any, Callable[..., Any]]:
-    """Compile to the processor's own bit count."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.ctpop(arguments[0])
-
-    return numba.types.uint64(numba.types.uint64), generate
-
-
-_popcount: Any = intrinsic(_generate_popcount)
 
 
 @compiled
@@ -38,11 +26,11 @@ def _count_near(signature: np.uint64, known: NDArray[np.uint64], start: int, end
     """Number of signatures within the radius; without branches, so that several are compared at once."""
     count = np.uint64(0)
     for other in range(start, end):
-        count += np.uint64(_popcount(signature ^ known[other]) <= radius)
+        count += np.uint64(popcount(signature ^ known[other]) <= radius)
     return count
 
 
-@compiled
+@native(_HASHES, _HASHES, (int, bool, int), _NUMBERS, returns=(int, int))
 def scan(
     queries: NDArray[np.uint64],
     known: NDArray[np.uint64],
@@ -64,7 +52,7 @@ def scan(
             if _count_near(signature, known, start, end, radius) == 0:
                 continue
             for other in range(start, end):
-                if _popcount(signature ^ known[other]) <= radius:
+                if popcount(signature ^ known[other]) <= radius:
                     if count == len(found):
                         return before, query
                     found[count] = (query << 32) | other
@@ -72,26 +60,27 @@ def scan(
     return count, len(queries)
 
 
-@compiled
-def sort_by_band(
-    hashes: NDArray[np.uint64], band: int
-) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint32]]:
+def sort_by_band(hashes: NDArray[np.uint64], band: int) -> Buckets:
     """Counting sort by 16 bits: start of each bucket, the signatures in order, and where each came from."""
+    buckets = np.zeros(BUCKETS + 1, np.int64), np.empty(len(hashes), np.uint64), np.empty(len(hashes), np.uint32)
+    _sort(hashes, band, buckets)
+    return buckets
+
+
+@native(_HASHES, int, _BUCKETS)
+def _sort(hashes: NDArray[np.uint64], band: int, buckets: Buckets) -> None:
     shift, mask = np.uint64(band * BAND_BITS), np.uint64(BUCKETS - 1)
-    starts = np.zeros(BUCKETS + 1, np.int64)
+    starts, ordered, order = buckets
     for position in range(len(hashes)):
         starts[np.int64((hashes[position] >> shift) & mask) + 1] += 1
     for bucket in range(BUCKETS):
         starts[bucket + 1] += starts[bucket]
     free = starts[:-1].copy()
-    ordered = np.empty(len(hashes), np.uint64)
-    order = np.empty(len(hashes), np.uint32)
     for position in range(len(hashes)):
         home = np.int64((hashes[position] >> shift) & mask)
         ordered[free[home]] = hashes[position]
         order[free[home]] = position
         free[home] += 1
-    return starts, ordered, order
 
 
 @compiled
@@ -99,15 +88,12 @@ def _found_before(difference: np.uint64, radii: NDArray[np.int64], band: int) ->
     """Tell whether an earlier band finds this pair, so that each pair is reported once."""
     for earlier in range(band):
         bits = (difference >> np.uint64(BAND_BITS * earlier)) & np.uint64(BUCKETS - 1)
-        if radii[earlier] >= 0 and np.int64(_popcount(bits)) <= radii[earlier]:
+        if radii[earlier] >= 0 and np.int64(popcount(bits)) <= radii[earlier]:
             return True
     return False
 
 
-Buckets = tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.uint32]]
-
-
-@compiled
+@native(_BUCKETS, _BUCKETS, (_NUMBERS, _NUMBERS), (int, int, bool, int, int), _NUMBERS, returns=(int, int))
 def join_buckets(
     left: Buckets,
     right: Buckets,
@@ -149,7 +135,7 @@ def join_buckets(
                     continue
                 for candidate in range(start, stop):
                     difference = signature ^ right_hashes[candidate]
-                    if _popcount(difference) > radius or _found_before(difference, radii, band):
+                    if popcount(difference) > radius or _found_before(difference, radii, band):
                         continue
                     if count == len(found):
                         return before, bucket
@@ -161,7 +147,7 @@ def join_buckets(
     return count, end
 
 
-@compiled
+@native(_HASHES, _BUCKETS, (_NUMBERS, _NUMBERS), (int, int, int), _NUMBERS, returns=(int, int))
 def look_up(
     queries: NDArray[np.uint64],
     side: Buckets,
@@ -184,7 +170,7 @@ def look_up(
         for mask in masks:
             for candidate in range(starts[home ^ mask], starts[(home ^ mask) + 1]):
                 difference = signature ^ hashes[candidate]
-                if _popcount(difference) > radius or _found_before(difference, radii, band):
+                if popcount(difference) > radius or _found_before(difference, radii, band):
                     continue
                 if count == len(found):
                     return before, query
@@ -193,7 +179,7 @@ def look_up(
     return count, len(queries)
 
 
-@compiled
+@native(_NUMBERS, _NUMBERS, _NUMBERS, _NUMBERS, returns=int)
 def expand(
     pairs: NDArray[np.int64], order: NDArray[np.int64], starts: NDArray[np.int64], found: NDArray[np.int64]
 ) -> int:

@@ -14,19 +14,14 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from itertools import combinations
 from math import comb
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tamis.vision.hamming import BAND_BITS, BUCKETS, Buckets, expand, join_buckets, look_up, scan, sort_by_band
 from tamis.vision.signatures import as_unsigned
 
-if TYPE_CHECKING:
-    from tamis.vision.hamming import Buckets
-
-#: Bits of a band, and the values that they can have.
-BAND_BITS = 16
-BUCKETS = 1 << BAND_BITS
 _BANDS = 64 // BAND_BITS
 #: What sorting a signature into a band and looking up a bucket take, in comparisons of a plain scan; and how much
 #: dearer all is where queries come in no order, each to buckets that no cache holds.
@@ -35,7 +30,7 @@ _SORT_COST, _BUCKET_COST, _UNORDERED = 20, 8, 4
 _WORTH_BANDS, _MOST_BANDED = 50_000, 5_000_000
 #: Buckets that a thread takes at a time.
 _TURN = BUCKETS // 256
-#: Comparisons up to which numpy makes them: the compiler takes a second to load.
+#: Comparisons up to which numpy makes them: compiled code takes a tenth of a second to load.
 _FEW = 4_000_000
 #: Queries that a thread takes at a time in a plain scan.
 _SCAN_TURN = 256
@@ -78,8 +73,6 @@ def near_pairs(hashes: NDArray[np.int64], radius: int, threads: int | None = Non
     if len(values) < len(signatures):
         sizes = np.diff(starts)
         total = int((sizes[found >> 32] * sizes[found & 0xFFFFFFFF]).sum() + (sizes * (sizes - 1) // 2).sum())
-        from tamis.vision.hamming import expand  # noqa: PLC0415 - the compiler loads on use
-
         expanded = np.empty(total, dtype=np.int64)
         expand(found, order, starts, expanded)
         found = expanded
@@ -159,8 +152,6 @@ class HashIndex:
         """Sort all into bands once scans have cost as much as that."""
         self._scanned += comparisons
         if self._scanned > _BANDS * _SORT_COST * self._length and _WORTH_BANDS <= self._length <= _MOST_BANDED:
-            from tamis.vision.hamming import sort_by_band  # noqa: PLC0415 - the compiler loads on use
-
             known = self._hashes[: self._length]
             self._bands = [sort_by_band(known, band) for band in range(_BANDS)]
             self._banded, self._scanned = self._length, 0.0
@@ -242,8 +233,6 @@ def _compare_all(
 def _scan_all(
     queries: NDArray[np.uint64], known: NDArray[np.uint64], radius: int, threads: int, *, within: bool
 ) -> NDArray[np.int64]:
-    from tamis.vision.hamming import scan  # noqa: PLC0415 - the compiler loads on use
-
     turns = [(start, min(start + _SCAN_TURN, len(queries))) for start in range(0, len(queries), _SCAN_TURN)]
 
     def search(begin: int, end: int, found: NDArray[np.int64]) -> tuple[int, int]:
@@ -275,8 +264,6 @@ def _join_band(
     band_radii: tuple[int, NDArray[np.int64]],
     run: Callable[[Work], NDArray[np.int64]],
 ) -> NDArray[np.int64]:
-    from tamis.vision.hamming import join_buckets, sort_by_band  # noqa: PLC0415 - the compiler loads on use
-
     (radius, within), (band, radii) = search, band_radii
     right = sort_by_band(known, band)
     left = right if within else sort_by_band(queries, band)
@@ -292,8 +279,6 @@ def _look_up(
     queries: NDArray[np.uint64], side: Buckets, search: tuple[int, int], radii: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Search one band for queries; `search` is the radius and the band."""
-    from tamis.vision.hamming import look_up  # noqa: PLC0415 - the compiler loads on use
-
     radius, band = search
     if radii[band] < 0:
         return np.zeros(0, dtype=np.int64)

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from tamis.vision.compiled import compiled
+from tamis.vision.compiled import Array, compiled, native
 
+_CHROMA, _LUMA, _MARKS, _MATRIX = Array(np.uint8, 3), Array(np.float32, 2), Array(np.uint8, 2), Array(np.float64, 2)
+_BOX = (int, int, int, int)
 #: Side of the cells whose means are compared, in pixels of the chroma.
 _CELL = 2
 #: Fewest cells that say anything.
@@ -36,7 +38,7 @@ _BANNER = 0.17
 _TRACE = 6
 
 
-@compiled
+@native((_CHROMA, _CHROMA), (_LUMA, _LUMA), _MATRIX, _MARKS, _BOX, returns=(float, float, bool))
 def compare_hues(chromas: Any, lumas: Any, outward: Any, inside: Any, box: Any) -> Any:
     """Return the share of the coloured cells that differ, 0 to 1, the mean difference, and whether nothing changed.
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tamis.vision.compiled import compiled
+from tamis.vision.compiled import Array, native
 
 #: Sinc lobes on each side of the centre (C. E. Duchon, 1979).
 _LOBES = 3
@@ -59,7 +59,7 @@ def _weights(entered: int, left: int) -> tuple[NDArray[np.int64], NDArray[np.int
     return first, (np.floor(np.abs(whole) + 0.5) * np.sign(whole)).astype(np.int32)
 
 
-@compiled
+@native(Array(np.uint8, 2), Array(np.int64, 1), Array(np.int32, 2), Array(np.uint8, 2))
 def _weigh(
     rows: NDArray[np.uint8], first: NDArray[np.int64], weights: NDArray[np.int32], out: NDArray[np.uint8]
 ) -> None:

@@ -12,8 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from tamis.vision.compiled import compiled
+from tamis.vision.compiled import Array, compiled, native
 
+#: Grey pictures, what is marked in them, correlations, maps, and a box (top, bottom, left, right).
+_PLANE, _MARKS, _PLANES, _MATRIX = Array(np.float32, 2), Array(np.uint8, 2), Array(np.float32, 3), Array(np.float64, 2)
+_BOX = (int, int, int, int)
 #: Half the side of the square windows of local correlation, 9 pixels.
 _REACH = 4
 #: Variance of luma below which a window has no texture to correlate.
@@ -46,7 +49,7 @@ _BINS = 256
 _MIN_WINDOWS = 40
 
 
-@compiled
+@native(_MARKS, int, int, _MATRIX, returns=int)
 def cover(inside: Any, rows: int, columns: int, outward: Any) -> Any:
     """Mark the pixels that the map sends into a picture of so many rows and columns; return their number."""
     height, width = inside.shape
@@ -112,7 +115,7 @@ def _moments(first: Any, second: Any, moments: Any) -> None:
             moments[2, y, x] = max(totals[3, x] - b * b, np.float32(0))
 
 
-@compiled
+@native(_PLANE, _PLANE, _MARKS, _PLANES, _MARKS, returns=bool)
 def correlate(first: Any, second: Any, inside: Any, correlation: Any, texture: Any) -> bool:
     """Correlate two grey pictures; tell whether enough agrees that leaving out bands could make a copy of it.
 
@@ -149,7 +152,7 @@ def correlate(first: Any, second: Any, inside: Any, correlation: Any, texture: A
     return agreeing >= 0.3 * textured
 
 
-@compiled
+@native(_PLANE, _PLANE, _MARKS, _PLANES, _MARKS, _MARKS, returns=bool)
 def compare_tones(first: Any, second: Any, inside: Any, correlation: Any, texture: Any, hot: Any) -> Any:
     """Fit contrast and brightness, mark what differs after that, and tell whether the fit is no change.
 
@@ -278,7 +281,7 @@ def _median_bin(histogram: Any) -> int:
     return 0
 
 
-@compiled
+@native(_MARKS, _PLANES, _MARKS, _MARKS, returns=_BOX)
 def without_bands(inside: Any, correlation: Any, texture: Any, hot: Any) -> Any:
     """Return top, bottom, left and right of what remains without bands along the edges that mostly differ."""
     height, width = inside.shape
@@ -309,7 +312,7 @@ def _longest_surplus(lines: Any, limit: int) -> int:
     return best
 
 
-@compiled
+@native(_MARKS, _PLANES, _MARKS, _MARKS, _BOX, returns=(float, float, float, int, int, int))
 def summarise(inside: Any, correlation: Any, texture: Any, hot: Any, box: Any) -> Any:
     """Return of a box (top, bottom, left, right) what its windows say.
 
@@ -344,7 +347,7 @@ def summarise(inside: Any, correlation: Any, texture: Any, hot: Any, box: Any) -
     return agreeing / max(textured, 1), (_median_bin(bins) + 0.5) / 500 - 1, mean, 2 * textured, kept, warm
 
 
-@compiled
+@native(_PLANE, _PLANE, _MARKS, _BOX, returns=float)
 def fine_agreement(first: Any, second: Any, inside: Any, box: Any) -> float:
     """Return the share of windows whose finest detail correlates beyond one half, among those that have any.
 

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tamis.vision.compiled import compiled
+from tamis.vision.compiled import Array, compiled, native
 
 Grey = NDArray[np.uint8]
 Plane = NDArray[np.float32]
@@ -48,15 +48,25 @@ def parallax(first: Plane, second: Plane, inside: Grey) -> tuple[float, Matrix |
         second: the other one in its frame, shape (h, w).
         inside: 1 where both cover a pixel, shape (h, w).
     """
-    found = _displacements(cv2.blur(first, (3, 3)), cv2.blur(second, (3, 3)), inside)
-    if len(found) < _MIN_CELLS:
+    fitted = np.empty((3, 2))
+    cells, left = _measure(cv2.blur(first, (3, 3)), cv2.blur(second, (3, 3)), inside, fitted)
+    if cells < _MIN_CELLS:
         return 0.0, None
-    left, fitted = _without_affine(found)
     height, width = first.shape
     to_places = np.array([[1.0, 0.0, 0.5 - 0.5 * width], [0.0, 1.0, 0.5 - 0.5 * height], [0.0, 0.0, width]]) / width
     drift = np.eye(3)
     drift[:2] += fitted.T @ to_places
-    return float(left), drift
+    return left, drift
+
+
+@native(Array(np.float32, 2), Array(np.float32, 2), Array(np.uint8, 2), Array(np.float64, 2), returns=(int, float))
+def _measure(first: Any, second: Any, inside: Any, fitted: Any) -> Any:
+    """Return the number of cells that say anything, and how far they lie from an affine map, which `fitted` becomes."""
+    found = _displacements(first, second, inside)
+    if len(found) < _MIN_CELLS:
+        return len(found), 0.0
+    left, fitted[:] = _without_affine(found)
+    return len(found), left
 
 
 @compiled

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tamis.vision.compiled import compiled
+from tamis.vision.compiled import Array, compiled, native
 from tamis.vision.signatures import COARSE, FINE
 
+_SQUARE = Array(np.uint8, 1)
 #: Side of the square on which the map of a pair that agrees is refined, and its steps.
 CLOSE_SIDE = 80
 _CLOSE_STEPS = 2
@@ -77,7 +78,7 @@ def inverse_map(unit_map: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.array((a, b, -a * u - b * v, c, d, -c * u - d * v))
 
 
-@compiled
+@native(_SQUARE, _SQUARE, Array(np.float64, 1), returns=bool)
 def refine_pair(first: Any, second: Any, matrix: Any) -> bool:
     """What `refine_closely` compiles to."""
     planes, span = np.empty((4, CLOSE_SIDE * CLOSE_SIDE), np.float32), np.array((0, CLOSE_SIDE))
@@ -87,7 +88,7 @@ def refine_pair(first: Any, second: Any, matrix: Any) -> bool:
     return True
 
 
-@compiled
+@native(Array(np.uint8, 2), Array(np.int64, 2), Array(np.float64, 2), Array(np.float64, 1))
 def register_pairs(glances: Any, pairs: Any, maps: Any, agreements: Any) -> None:
     """What `register` compiles to."""
     planes = np.empty((4, FINE * FINE), np.float32)

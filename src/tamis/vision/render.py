@@ -15,6 +15,7 @@ from PIL import Image
 
 from tamis.vision.boxes import CropBox, expand
 from tamis.vision.decode import DEFAULT_LIMITS, Limits, decode, probe
+from tamis.vision.lanczos import shrink
 from tamis.vision.preprocess import fitted_size, resize
 
 OutputFormat = Literal["jpeg", "png", "webp"]
@@ -24,7 +25,7 @@ Resize = Callable[[NDArray[np.uint8], tuple[int, int]], NDArray[np.uint8]]
 
 #: By how much a reduced decode exceeds the target where it can: the filter of the last step is the better one.
 _SPARE = 1.2
-#: So many pictures are shrunk by Pillow before the faster loops, of the same pixels, are loaded, which takes a second.
+#: So many pictures are shrunk by Pillow before the faster loops, of the same pixels, are loaded or even compiled.
 _FEW = 200
 _shrunk = count()
 _SUFFIXES = {"jpeg": ".jpg", "png": ".png", "webp": ".webp"}
@@ -242,8 +243,6 @@ def _resample(image: NDArray[np.uint8], size_wh: tuple[int, int]) -> NDArray[np.
         # One axis at a time: which one Pillow would begin with depends on the sizes, and so does the rounding.
         narrow = Image.fromarray(image).resize((size_wh[0], height), Image.Resampling.LANCZOS)
         return np.asarray(narrow.resize(size_wh, Image.Resampling.LANCZOS), dtype=np.uint8)
-    from tamis.vision.lanczos import shrink  # noqa: PLC0415 - numba loads where many pictures shrink
-
     return shrink(image, size_wh)
 
 
