@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from tamis.project import Project, open_project
+from tamis.vision.compiled import warm_up
 from tests.databases import database_address, stop_servers
 
 __all__ = ["database_address"]
@@ -37,6 +38,12 @@ def make_project(tmp_path: Path) -> Iterator[MakeProject]:
     yield make
     for project in opened:
         project.close()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile the comparison of pictures once, before several processes would each do so."""
+    if getattr(config.option, "numprocesses", None):
+        warm_up()
 
 
 def pytest_sessionfinish() -> None:
