@@ -131,6 +131,22 @@ def test_where_no_folder_can_be_written_the_loops_run_all_the_same(
     assert not can_keep()
 
 
+def test_another_process_compiles_beside_this_one(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(str(module.__file__)).parent))
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    with objectcode.compiled_beside([vars(module)]):
+        assert not objectcode.is_kept(vars(module))
+    assert objectcode.is_kept(vars(module))
+
+
+def test_a_process_beside_ends_with_this_one(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(str(module.__file__)).parent))
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    with pytest.raises(KeyboardInterrupt), objectcode.compiled_beside([vars(module)]):
+        raise KeyboardInterrupt
+    assert not objectcode.is_kept(vars(module))
+
+
 @pytest.mark.parametrize("kept", [True, False])
 def test_that_the_comparison_is_compiled_is_said_where_it_is(
     kept: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

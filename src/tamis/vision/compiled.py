@@ -25,8 +25,8 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _LOG = logging.getLogger(__name__)
 _LOCK = Lock()
-#: Modules that comparing pictures calls.
-_COMPARISON = tuple(f"tamis.vision.{name}" for name in ("registration", "likeness", "hues", "parallax", "hamming"))
+#: Modules that comparing pictures calls; the first two take as long to compile as the others.
+_COMPARISON = tuple(f"tamis.vision.{name}" for name in ("registration", "hamming", "likeness", "hues", "parallax"))
 #: Functions that native ones of their module call.
 inner_functions: set[FunctionType] = set()
 
@@ -165,7 +165,11 @@ def warm_up() -> None:
 
     scopes = [vars(importlib.import_module(name)) for name in _COMPARISON]
     with _LOCK:
-        if not all(objectcode.is_kept(scope) for scope in scopes):
+        missing = [scope for scope in scopes if not objectcode.is_kept(scope)]
+        if missing:
             _LOG.warning("compiling the comparison of pictures for this machine, once: it takes about half a minute")
+        with objectcode.compiled_beside(missing[: len(missing) // 2]):
+            for scope in missing[len(missing) // 2 :]:
+                objectcode.addresses(scope)
         for scope in scopes:
             objectcode.addresses(scope)

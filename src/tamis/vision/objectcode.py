@@ -7,8 +7,10 @@ processor. One that is out of date is compiled anew and replaces the old one.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from hashlib import sha256
 from importlib.machinery import EXTENSION_SUFFIXES
@@ -48,6 +50,25 @@ def addresses(scope: Scope) -> dict[str, int]:
             _keep(path, code)
         _loaded[source] = _load(code, natives(scope))
     return _loaded[source]
+
+
+@contextmanager
+def compiled_beside(scopes: Sequence[Scope]) -> Iterator[None]:
+    """Have modules compiled and kept by another process meanwhile, where that can be: numba compiles on one core."""
+    if not scopes or (os.cpu_count() or 1) == 1 or not can_keep(scopes[0]["__file__"]):
+        yield
+        return
+    names = ", ".join(scope["__name__"] for scope in scopes)
+    program = (
+        f"import {names}\nfrom tamis.vision.objectcode import addresses\nfor one in ({names},): addresses(vars(one))"
+    )
+    command = [sys.executable, "-P", "-c", program]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:  # noqa: S603 - this module's own text
+        try:
+            yield
+        except BaseException:
+            process.kill()
+            raise
 
 
 def forget(source: str) -> None:
