@@ -1,7 +1,7 @@
 """Object files of native functions: where they are kept, what they depend on, and how they are loaded.
 
-A file depends on the source of its module, on the constants that it takes from others, on the compiler and on the
-processor. One that is out of date is compiled anew and replaces the old one.
+A file depends on the source of its module, on the constants that it takes from others, on the compiler, the
+interpreter and the processor. One that is out of date is compiled anew and replaces the old one.
 """
 
 from __future__ import annotations
@@ -123,16 +123,16 @@ def _constants(scope: Scope) -> dict[str, Any]:
 
 @cache
 def _compiler() -> bytes:
-    """Return what says how functions are compiled."""
-    wrapping = Path(__file__).with_name("building.py").read_bytes()
-    return f"{version('numba')} {version('llvmlite')} {version('numpy')}".encode() + wrapping
+    """Return what says how functions are compiled and called."""
+    sources = b"".join(Path(__file__).with_name(f"{name}.py").read_bytes() for name in ("building", "compiled"))
+    return f"{version('numba')} {version('llvmlite')} {version('numpy')}".encode() + sources
 
 
 @cache
 def _processor() -> str:
-    """Return a name for the processor and what it can do."""
-    features = f"{llvm.get_process_triple()} {llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}"
-    return sha256(features.encode()).hexdigest()[:8]
+    """Return a name for the interpreter, the processor and what it can do."""
+    names = sys.implementation.cache_tag, llvm.get_process_triple(), llvm.get_host_cpu_name()
+    return sha256(f"{names} {llvm.get_host_cpu_features().flatten()}".encode()).hexdigest()[:8]
 
 
 def _keep(path: Path, code: bytes) -> None:
