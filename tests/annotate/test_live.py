@@ -26,7 +26,10 @@ HEADER = "x-tamis-settings"
 
 
 def write(project: Project, text: str) -> None:
-    (project.folder / "tamis.toml").write_text(text, encoding="utf-8")
+    """Replace the settings at once: a file that is written anew is empty for a moment, and empty settings are valid."""
+    fresh = project.folder / "tamis.toml.new"
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(project.folder / "tamis.toml")
 
 
 def problem(answer: httpx.Response) -> str:
